@@ -1,0 +1,196 @@
+//! What was typed: clap's types, word for word. What the words mean is `resolve`'s.
+
+mod connect;
+mod job;
+mod later;
+
+use std::fmt;
+
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
+
+pub use connect::{Bare, SourceSide, TargetSide};
+pub use job::{Changes, Checking, Job, Keys, Pace, Trouble};
+pub use later::{Foreign, Later, Unread};
+
+/// The program.
+#[derive(Debug, Parser)]
+#[command(
+    name = "riot",
+    version,
+    about = "Copies a Redis or Valkey database to another server, and proves that both hold the same",
+    disable_help_flag = true,
+    disable_help_subcommand = true,
+    subcommand_precedence_over_arg = true,
+    subcommand_value_name = "COMMAND",
+    max_term_width = 120,
+    override_usage = PROGRAM_USAGE,
+    after_help = PROGRAM_NOTES
+)]
+pub struct Cli {
+    /// Logs, progress, report.
+    #[command(flatten)]
+    pub global: Global,
+    /// The source, in the spelling of RIOT 3.
+    #[command(flatten)]
+    pub bare: Bare,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+const PROGRAM_USAGE: &str = "riot replicate [OPTIONS] SOURCE TARGET
+       riot compare --quick [OPTIONS] SOURCE TARGET
+       riot [SOURCE CONNECTION] replicate [OPTIONS] [TARGET CONNECTION]";
+
+const PROGRAM_NOTES: &str = "\
+Examples:
+  riot replicate redis://10.0.0.5:6379 rediss://user:secret@cache.example.com:6380/2
+  riot compare --quick 10.0.0.5:6379 10.1.0.9:6379
+  riot -h 10.0.0.5 -n 1 replicate -h 10.1.0.9 -n 1
+
+-h is the host, as in redis-cli. Every option of a command: riot COMMAND --help
+
+Exit status: 0 done and equal; 1 differences or failed keys; 2 the command line; 3 a server; 130 interrupted";
+
+const JOB_NOTES: &str = "\
+SOURCE and TARGET: host, host:port, redis://[[user:]password@]host[:port][/db], rediss:// for TLS,
+unix:///path, redis-sentinel://host:26379,host:26379/0#mymaster (rediss-sentinel:// for TLS)
+
+Environment: RIOT_SOURCE_URI, RIOT_SOURCE_USER, RIOT_SOURCE_PASS, RIOT_TARGET_URI, RIOT_TARGET_USER,
+RIOT_TARGET_PASS. A password on the command line can be seen in ps.
+
+Durations: 100ms, 5s, 2m, 1h, 1d; a bare number is milliseconds. Sizes: 512KB, 5MB, 1GB.";
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Copy the source's keys to the target, then compare
+    #[command(alias = "sync", override_usage = "riot replicate [OPTIONS] SOURCE TARGET
+       riot [SOURCE CONNECTION] replicate [OPTIONS] [TARGET CONNECTION]", after_help = JOB_NOTES)]
+    Replicate(Box<Job>),
+    /// Compare the source's keys with the target's
+    #[command(override_usage = "riot compare --quick [OPTIONS] SOURCE TARGET
+       riot [SOURCE CONNECTION] compare --quick [OPTIONS] [TARGET CONNECTION]", after_help = JOB_NOTES)]
+    Compare(Box<Job>),
+    /// Round trips to one server
+    #[command(hide = true)]
+    Ping(Unread),
+    /// Whether a migration can start
+    #[command(hide = true)]
+    Check(Unread),
+    /// Completion script for a shell
+    #[command(hide = true)]
+    GenerateCompletion(Unread),
+}
+
+/// "Seeing it", and what else may stand before or after the command.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Seeing it")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
+pub struct Global {
+    /// Show this help
+    #[arg(long, action = ArgAction::HelpShort, global = true, help_heading = "Seeing it")]
+    help: Option<bool>,
+    /// How progress is shown: bar, block, ascii, log, none [default: bar on a terminal, else log]
+    #[arg(long, value_name = "STYLE", global = true)]
+    pub progress: Option<String>,
+    /// Time between two updates of the progress [default: 1s]
+    #[arg(long, value_name = "DURATION", global = true)]
+    pub progress_rate: Option<String>,
+    /// Log errors only
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Log warnings and errors
+    #[arg(short, long, global = true)]
+    pub warn: bool,
+    /// Log what the run does
+    #[arg(short, long, global = true)]
+    pub info: bool,
+    /// Log details
+    #[arg(short, long, global = true)]
+    pub debug: bool,
+    /// Lowest level logged: error, warn, info, debug, trace, off [default: warn]
+    #[arg(long, value_name = "LEVEL", global = true)]
+    pub log_level: Option<String>,
+    /// Log to a file, to System.err or to System.out [default: standard error]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub log_file: Option<String>,
+    /// Form of log lines: text, json [default: text]
+    #[arg(long, value_name = "FORMAT", global = true)]
+    pub log_format: Option<String>,
+    /// Show the time in log lines, as is the default
+    #[arg(long, global = true, hide = true)]
+    pub log_time: bool,
+    /// Leave the time out of log lines
+    #[arg(long, global = true)]
+    pub no_log_time: bool,
+    /// Form of the time [default: "yyyy-MM-dd HH:mm:ss.SSS"]
+    #[arg(long, value_name = "PATTERN", global = true)]
+    pub log_time_fmt: Option<String>,
+    /// Form of the closing report on standard output: text, json, short [default: text]
+    #[arg(long, value_name = "FORM", global = true)]
+    pub report: Option<String>,
+    /// Report p50, p99 and the longest time of each command on each side
+    #[arg(short, long, global = true)]
+    pub latency: bool,
+    /// End the run when a connection is lost, instead of connecting again
+    #[arg(long, global = true)]
+    pub no_auto_reconnect: bool,
+    /// Serve Prometheus metrics.
+    #[arg(long, value_name = "HOST:PORT", global = true, hide = true)]
+    pub metrics: Option<String>,
+    /// Lag under which /readyz answers yes.
+    #[arg(long, value_name = "DURATION", global = true, hide = true)]
+    pub ready_lag: Option<String>,
+    /// Java logger names.
+    #[arg(long, value_name = "LOGGERS", global = true, hide = true)]
+    pub log: Option<String>,
+}
+
+/// A word that may hold a secret: an address with its credentials, a password. `Debug` shows none of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Hidden(pub String);
+
+impl From<String> for Hidden {
+    fn from(word: String) -> Self {
+        Self(word)
+    }
+}
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// Options of the one struct [`Job`] that `compare` does not have: parsed, to be refused by name.
+const NOT_COMPARE: &[&str] = &[
+    "mode",
+    "carriage",
+    "multi_exec",
+    "wait_replicas",
+    "wait_timeout",
+    "compare",
+    "no_verify",
+    "dry_run",
+];
+
+/// clap's command, with each command's help showing its own options alone.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command()
+        .mut_subcommand("compare", |command| {
+            NOT_COMPARE.iter().fold(command, |command, id| {
+                command.mut_arg(id, |argument| argument.hide(true))
+            })
+        })
+        .mut_subcommand("replicate", |command| {
+            command.mut_arg("quick", |argument| argument.hide(true))
+        })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,100 @@
+//! Options that parse so that they can be refused by name: capabilities that come later, and RIOT's own that have no
+//! meaning here. None is shown in the help.
+
+use std::ffi::OsString;
+
+use clap::Args;
+
+/// What this version does not have yet.
+#[derive(Debug, Args)]
+#[expect(missing_docs, reason = "named after the options, which are refused")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
+pub struct Later {
+    #[arg(long, hide = true)]
+    pub live: bool,
+    #[arg(long, hide = true)]
+    pub events: Option<String>,
+    #[arg(long, hide = true)]
+    pub event_queue: Option<String>,
+    #[arg(long, hide = true)]
+    pub event_order: Option<String>,
+    #[arg(long, hide = true)]
+    pub idle_timeout: Option<String>,
+    #[arg(long, hide = true)]
+    pub flush_interval: Option<String>,
+    #[arg(long, hide = true)]
+    pub accept_unproven: bool,
+    #[arg(long, hide = true)]
+    pub both: bool,
+    #[arg(long, hide = true)]
+    pub repair: bool,
+    #[arg(long, hide = true)]
+    pub delete_extra: bool,
+    #[arg(long, hide = true)]
+    pub stream_msg_id: bool,
+    #[arg(long, hide = true)]
+    pub no_stream_msg_id: bool,
+    #[arg(long = "struct", hide = true)]
+    pub structure: bool,
+    #[arg(long, hide = true)]
+    pub merge: bool,
+    #[arg(long, hide = true)]
+    pub merge_policy: Option<String>,
+    #[arg(long, hide = true)]
+    pub no_stream_id: bool,
+    #[arg(long, hide = true)]
+    pub stream_id: Option<String>,
+    #[arg(long, hide = true)]
+    pub stream_prune: bool,
+    #[arg(long, hide = true)]
+    pub big_key: Option<String>,
+    #[arg(long, hide = true)]
+    pub db_map: Vec<String>,
+    #[arg(long, hide = true)]
+    pub source_cpu: Option<String>,
+    #[arg(long, hide = true)]
+    pub state: Option<String>,
+}
+
+/// RIOT's options that have no meaning here.
+#[derive(Debug, Args)]
+#[expect(missing_docs, reason = "named after the options, which are refused")]
+pub struct Foreign {
+    #[arg(long, alias = "keystore", hide = true)]
+    pub ks: Option<OsString>,
+    #[arg(long, alias = "ks-pwd", alias = "keystore-password", hide = true, num_args = 0..=1)]
+    pub ks_password: Option<OsString>,
+    #[arg(long, alias = "truststore", hide = true)]
+    pub ts: Option<OsString>,
+    #[arg(long, alias = "ts-pwd", alias = "truststore-password", hide = true, num_args = 0..=1)]
+    pub ts_password: Option<OsString>,
+    #[arg(long, hide = true)]
+    pub verify_peer: bool,
+    #[arg(long, hide = true)]
+    pub no_verify_peer: bool,
+    #[arg(long, hide = true)]
+    pub var: Vec<OsString>,
+    #[arg(long, hide = true)]
+    pub ttl_proc: Option<OsString>,
+    #[arg(long, hide = true)]
+    pub type_proc: Option<OsString>,
+    #[arg(long, hide = true)]
+    pub date_format: Option<OsString>,
+    #[arg(long, hide = true)]
+    pub number_format: Option<OsString>,
+    #[arg(long, hide = true)]
+    pub scan_samples: Option<OsString>,
+    #[arg(long, alias = "notif-queue", hide = true)]
+    pub notification_queue: Option<OsString>,
+}
+
+/// The words after a command that is refused whole.
+#[derive(Debug, Args)]
+pub struct Unread {
+    /// Not read
+    #[arg(num_args = 0.., trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    words: Vec<super::Hidden>,
+}

@@ -1,0 +1,46 @@
+//! riot moves a Redis or Valkey database to another server, and proves that both hold the same.
+//!
+//! ```text
+//! source ──SCAN──► scan ──keys──► lanes of read ──entries──► lanes of write ──► target
+//!                   by hash of     MGET or DUMP,  bounded by   MSET, SET or RESTORE,
+//!                   the name       and expiry     keys, bytes  DEL
+//! both ──────────────────────────► lanes of verify ──differences──► report
+//! ```
+//!
+//! What runs, from the words to the servers; imports point down this list:
+//!
+//! - [`run`]: the program from its words to its exit status
+//! - [`cli`], [`resolve`]: what was typed, and what it means
+//! - [`replicate`], [`compare`]: the commands; [`session`]: what both stand on
+//! - [`stage`]: scan, read, write, verify: one stage a file, none imports another
+//! - [`server`]: the control plane, on the redis crate
+//! - [`wire`]: the data plane: one connection, commands in, replies out
+//! - [`entry`], [`queue`], [`shape`], [`window`]: what flows between stages, and what bounds it
+//! - [`filter`], [`transform`]: which keys, under which names
+//! - [`logging`], [`output`], [`stats`], [`text`]: what the operator sees
+//! - [`signal`], [`clock`], [`retry`], [`error`], [`config`]: what all stand on
+
+pub mod cli;
+pub mod clock;
+pub mod compare;
+pub mod config;
+pub mod entry;
+pub mod error;
+pub mod filter;
+pub mod logging;
+pub mod output;
+pub mod queue;
+pub mod replicate;
+pub mod resolve;
+pub mod retry;
+pub mod run;
+pub mod server;
+pub mod session;
+pub mod shape;
+pub mod signal;
+pub mod stage;
+pub mod stats;
+pub mod text;
+pub mod transform;
+pub mod window;
+pub mod wire;

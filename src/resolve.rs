@@ -1,0 +1,412 @@
+//! What the words mean: the command line and the environment become one validated [`Config`], or one line that says why
+//! not. Nothing is printed here; only a password is asked for, when the words say so.
+
+mod console;
+mod endpoint;
+mod flow;
+mod glob;
+mod keys;
+mod prompt;
+mod refuse;
+mod rewrite;
+mod uri;
+mod usage;
+mod value;
+mod words;
+
+#[cfg(test)]
+mod tests;
+
+use std::env::VarError;
+use std::ffi::OsString;
+use std::fmt;
+use std::io::{self, IsTerminal};
+
+use clap::error::ErrorKind;
+use clap::{ArgMatches, FromArgMatches};
+
+use crate::cli::{self, Cli, Global, Job};
+use crate::config::{Address, Command, Config, Endpoint, Password, Side};
+use words::Words;
+
+/// What a command line comes to.
+#[derive(Debug)]
+pub enum Parsed {
+    /// A run.
+    Run {
+        /// Everything it was told.
+        config: Box<Config>,
+        /// Lines for the operator, without a newline, for standard error.
+        notices: Vec<String>,
+    },
+    /// Help, version, or a usage error: print and end.
+    Exit {
+        /// Exit status.
+        status: u8,
+        /// For standard output, newlines included.
+        stdout: String,
+        /// For standard error, newlines included.
+        stderr: String,
+    },
+}
+
+/// One line about what is wrong with the words: it names the option, and holds no password.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct UsageError(String);
+
+impl UsageError {
+    fn new(option: &str, reason: impl fmt::Display) -> Self {
+        Self::of(format!("{option}: {reason}"))
+    }
+
+    /// Control characters that were typed do not break the line.
+    fn of(line: String) -> Self {
+        if line.contains(char::is_control) {
+            return Self(
+                line.chars()
+                    .map(|c| if c.is_control() { '?' } else { c })
+                    .collect(),
+            );
+        }
+        Self(line)
+    }
+
+    fn later(option: &str, what: &str) -> Self {
+        Self::new(
+            option,
+            format!("this version of riot does not have {what} yet"),
+        )
+    }
+
+    fn and(self, hint: &str) -> Self {
+        Self(format!("{}; {hint}", self.0))
+    }
+}
+
+/// What resolving needs of the world.
+pub struct Surroundings<'a> {
+    /// A variable of the environment.
+    pub environment: &'a dyn Fn(&str) -> Option<String>,
+    /// Whether standard error is a terminal.
+    pub terminal: bool,
+    /// Asks for a password, under this prompt, on the terminal.
+    pub ask: &'a dyn Fn(&str) -> io::Result<String>,
+}
+
+/// One database number, or several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Db {
+    One(u32),
+    /// `0-15`, `1,3`, `all`.
+    Several,
+}
+
+impl Db {
+    fn parse(option: &str, text: &str) -> Result<Self, UsageError> {
+        let text = text.trim();
+        let number = |text: &str| text.trim().parse::<u32>().ok();
+        if let Some(number) = number(text) {
+            return Ok(Self::One(number));
+        }
+        let ranges = text.split(',').all(|range| match range.split_once('-') {
+            Some((first, last)) => number(first)
+                .zip(number(last))
+                .is_some_and(|(first, last)| first <= last),
+            None => number(range).is_some(),
+        });
+        if ranges || text.eq_ignore_ascii_case("all") {
+            return Ok(Self::Several);
+        }
+        Err(UsageError::new(option, "the database is a number"))
+    }
+}
+
+/// Reads the command line, the program's name first, and this process' environment and terminal.
+pub fn from_args(args: impl Iterator<Item = OsString>) -> Parsed {
+    for name in endpoint::VARIABLES {
+        if let Err(VarError::NotUnicode(_)) = std::env::var(name) {
+            return refused(&UsageError::new(name, "is not UTF-8"));
+        }
+    }
+    let surroundings = Surroundings {
+        environment: &|name| std::env::var(name).ok(),
+        terminal: io::stderr().is_terminal(),
+        ask: &prompt::ask,
+    };
+    parse(args, &surroundings)
+}
+
+/// Reads the command line in the given surroundings.
+pub fn parse(args: impl Iterator<Item = OsString>, surroundings: &Surroundings<'_>) -> Parsed {
+    let read = cli::command()
+        .try_get_matches_from(args)
+        .and_then(|matches| {
+            let mut typed = Cli::from_arg_matches(&matches)?;
+            take_addresses(&mut typed, &matches);
+            Ok(typed)
+        });
+    let typed = match read {
+        Ok(typed) => typed,
+        Err(error) => {
+            return match error.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Parsed::Exit {
+                    status: 0,
+                    stdout: error.render().to_string(),
+                    stderr: String::new(),
+                },
+                _ => refused(&usage::line(&error)),
+            };
+        }
+    };
+    match resolve(typed, surroundings) {
+        Ok((config, notices)) => Parsed::Run {
+            config: Box::new(config),
+            notices,
+        },
+        Err(error) => refused(&error),
+    }
+}
+
+fn refused(error: &UsageError) -> Parsed {
+    Parsed::Exit {
+        status: 2,
+        stdout: String::new(),
+        stderr: format!("error: {error}\n"),
+    }
+}
+
+/// Where no positional is left and no bare connection option was given, the last two of the words after `--key-include`,
+/// `--key-exclude` or `--key-slots` are SOURCE and TARGET.
+fn take_addresses(typed: &mut Cli, matches: &ArgMatches) {
+    let bare = typed.bare.clone();
+    let (Some(cli::Command::Replicate(job) | cli::Command::Compare(job)), Some((_, matches))) =
+        (&mut typed.command, matches.subcommand())
+    else {
+        return;
+    };
+    let any_bare = [bare, job.bare.clone()]
+        .into_iter()
+        .any(|bare| Words::bare(bare).map_or(true, |(words, _)| !words.options().is_empty()));
+    if job.source.is_some() || job.target.is_some() || any_bare {
+        return;
+    }
+    // The words of each time an option was given, and where they stand on the command line.
+    let mut last: Option<(usize, &str, usize, usize)> = None;
+    for id in ["key_include", "key_exclude", "key_slots"] {
+        let Some(times) = matches.get_occurrences::<String>(id) else {
+            continue;
+        };
+        let places: Vec<usize> = matches.indices_of(id).into_iter().flatten().collect();
+        let mut start = 0;
+        for words in times {
+            let count = words.len();
+            let place = places.get(start).copied().unwrap_or_default();
+            if count > 2 && last.is_none_or(|(other, ..)| place > other) {
+                last = Some((place, id, start, count));
+            }
+            start += count;
+        }
+    }
+    let Some((_, id, start, count)) = last else {
+        return;
+    };
+    let words = match id {
+        "key_include" => &mut job.keys.key_include,
+        "key_exclude" => &mut job.keys.key_exclude,
+        _ => &mut job.keys.key_slots,
+    };
+    let end = start + count;
+    let mut taken = words.drain(end.saturating_sub(2)..end).map(cli::Hidden);
+    job.source = taken.next();
+    job.target = taken.next();
+}
+
+/// The words become a configuration, and lines for the operator.
+pub fn resolve(
+    typed: Cli,
+    surroundings: &Surroundings<'_>,
+) -> Result<(Config, Vec<String>), UsageError> {
+    let Cli {
+        global,
+        bare,
+        command,
+    } = typed;
+    let (command, job) = match command {
+        Some(cli::Command::Replicate(job)) => (Command::Replicate, job),
+        Some(cli::Command::Compare(job)) => (Command::Compare, job),
+        Some(cli::Command::Ping(_)) => return Err(UsageError::later("ping", "ping")),
+        Some(cli::Command::Check(_)) => return Err(UsageError::later("check", "check")),
+        Some(cli::Command::GenerateCompletion(_)) => {
+            return Err(UsageError::later(
+                "generate-completion",
+                "completion scripts",
+            ));
+        }
+        None => {
+            return Err(UsageError::of(
+                "no command: riot replicate SOURCE TARGET, or see riot --help".to_owned(),
+            ));
+        }
+    };
+    run(command, *job, bare, &global, surroundings)
+}
+
+fn run(
+    command: Command,
+    job: Job,
+    bare: cli::Bare,
+    global: &Global,
+    surroundings: &Surroundings<'_>,
+) -> Result<(Config, Vec<String>), UsageError> {
+    let mut notices = Vec::new();
+    refuse::job(command, &job)?;
+    let console = console::resolve(global, surroundings.terminal, &mut notices)?;
+    let (source_words, target_words) = sides(&job, bare)?;
+    let selection = keys::resolve(&job.keys, &mut notices)?;
+    let rewrite = rewrite::resolve(&job.changes)?;
+    let flow = flow::flow(&job, global, &mut notices)?;
+    let verification = flow::verification(command, &job, &mut notices)?;
+
+    let anything_said = job.source.is_some()
+        || !source_words.options().is_empty()
+        || !target_words.options().is_empty();
+    let place = |side, positional| endpoint::Place {
+        side,
+        positional,
+        surroundings,
+    };
+    let source = endpoint::resolve(
+        &place(Side::Source, job.source),
+        &source_words,
+        &mut notices,
+    )?;
+    let target = endpoint::resolve(
+        &place(Side::Target, job.target),
+        &target_words,
+        &mut notices,
+    )?;
+    refuse_same(&source.endpoint, &target.endpoint, anything_said)?;
+    // Last, so that nobody types a password for words that are wrong.
+    let source = ask(source, surroundings)?;
+    let target = ask(target, surroundings)?;
+    Ok((
+        Config {
+            command,
+            source,
+            target,
+            selection,
+            rewrite,
+            flow,
+            verification,
+            console,
+        },
+        notices,
+    ))
+}
+
+/// Each side's options, by the spelling that was used.
+fn sides(job: &Job, before: cli::Bare) -> Result<(Words, Words), UsageError> {
+    let source = Words::source(job.source_side.clone())?;
+    let target = Words::target(job.target_side.clone())?;
+    let (before, reading_before) = Words::bare(before)?;
+    let (after, reading_after) = Words::bare(job.bare.clone())?;
+    match (&job.source, &job.target) {
+        (Some(_), Some(_)) => {
+            before.refuse_beside_positionals(Side::Source)?;
+            after.refuse_beside_positionals(Side::Target)?;
+        }
+        (None, None) => {}
+        _ => return Err(one_positional(&[&source, &target, &before, &after])),
+    }
+    Ok((
+        source
+            .and(before)?
+            .and(reading_before.and(reading_after)?)?,
+        target.and(after)?,
+    ))
+}
+
+/// SOURCE or TARGET is missing: perhaps a password option took it.
+fn one_positional(sides: &[&Words]) -> UsageError {
+    let taken = sides.iter().find_map(|words| {
+        match words.secret.as_ref().map(|given| (given, &given.value)) {
+            Some((given, words::Secret::Typed(word))) if uri::may_be_address(&word.0) => {
+                Some(&given.option)
+            }
+            _ => None,
+        }
+    });
+    match taken {
+        Some(option) => UsageError::new(
+            option,
+            "took the address after it for a password; to be asked for the password put another option between them",
+        ),
+        None => UsageError::of(
+            "one of SOURCE and TARGET is missing: riot replicate SOURCE TARGET".to_owned(),
+        ),
+    }
+}
+
+/// The same database on both sides, as far as the words tell.
+fn refuse_same(
+    source: &Endpoint,
+    target: &Endpoint,
+    anything_said: bool,
+) -> Result<(), UsageError> {
+    let plain = |address: &Address| match address {
+        Address::Tcp { host, port } => Address::Tcp {
+            host: host.to_ascii_lowercase(),
+            port: *port,
+        },
+        Address::Sentinel { nodes, master } => {
+            let mut nodes: Vec<_> = nodes
+                .iter()
+                .map(|(host, port)| (host.to_ascii_lowercase(), *port))
+                .collect();
+            nodes.sort();
+            Address::Sentinel {
+                nodes,
+                master: master.clone(),
+            }
+        }
+        address @ Address::Unix(_) => address.clone(),
+    };
+    if source.database != target.database || plain(&source.address) != plain(&target.address) {
+        return Ok(());
+    }
+    let same = UsageError::of(format!(
+        "SOURCE and TARGET are the same database: {}, database {}",
+        source.address, source.database
+    ));
+    Err(if anything_said {
+        same
+    } else {
+        same.and("say where they are: riot replicate SOURCE TARGET")
+    })
+}
+
+/// Asks for a password where one is to be asked for.
+fn ask(draft: endpoint::Draft, surroundings: &Surroundings<'_>) -> Result<Endpoint, UsageError> {
+    let endpoint::Draft {
+        mut endpoint,
+        prompt,
+    } = draft;
+    let Some(option) = prompt else {
+        return Ok(endpoint);
+    };
+    let question = format!("Password of the {} {}: ", endpoint.side, endpoint.address);
+    let password = (surroundings.ask)(&question).map_err(|_| {
+        let variable = format!("RIOT_{}_PASS", endpoint.side.to_string().to_uppercase());
+        UsageError::new(
+            &option,
+            format!("no terminal to ask for the password on; use {option}-file or {variable}"),
+        )
+    })?;
+    endpoint.password = if password.is_empty() && endpoint.user.is_none() {
+        Password::None
+    } else {
+        Password::Fixed(password)
+    };
+    Ok(endpoint)
+}

@@ -1,0 +1,335 @@
+//! Options that are refused by name: what comes in a later version, what `compare` does not have, what RIOT had and has no
+//! meaning here.
+
+use super::UsageError;
+use super::value;
+use crate::cli::{Foreign, Job, Later};
+use crate::config::Command;
+
+/// RIOT's commands besides replicate and compare.
+const FOREIGN_COMMANDS: &[&str] = &[
+    "import",
+    "export",
+    "file-import",
+    "file-export",
+    "db-import",
+    "db-export",
+    "dump-import",
+    "faker",
+    "faker-import",
+    "generate",
+    "gen",
+    "stream-import",
+    "stream-export",
+    "memcached-replicate",
+    "snowflake-import",
+    "replicate-ds",
+    "replicate-live",
+    "rdi",
+    "del",
+    "expire",
+    "geo",
+    "hset",
+    "json.set",
+    "lpush",
+    "noop",
+    "rpush",
+    "sadd",
+    "set",
+    "sugadd",
+    "ts.add",
+    "xadd",
+    "zadd",
+    "eval",
+    "latency",
+    "info",
+];
+
+/// What is said of a word where a command is expected. A word that is no known command is not repeated.
+pub(super) fn command_word(word: &str) -> UsageError {
+    let plain = value::plain_name(word);
+    if plain == "help" {
+        return UsageError::of("help is --help: riot --help, riot replicate --help".to_owned());
+    }
+    match FOREIGN_COMMANDS.iter().find(|name| **name == plain) {
+        Some(name) => UsageError::new(name, "riot replicates and compares; it has no such command"),
+        None => UsageError::of(
+            "a word stands where a command is expected: write riot replicate SOURCE TARGET, or riot compare SOURCE TARGET"
+                .to_owned(),
+        ),
+    }
+}
+
+/// Everything of a job that this version refuses.
+pub(super) fn job(command: Command, job: &Job) -> Result<(), UsageError> {
+    foreign(&job.foreign)?;
+    match command {
+        Command::Replicate => {
+            if job.checking.quick {
+                return Err(UsageError::new(
+                    "--quick",
+                    "belongs to compare; replicate has --compare quick",
+                ));
+            }
+        }
+        Command::Compare => compare(job)?,
+    }
+    mode(command, job)?;
+    later(&job.later)?;
+    if command == Command::Compare && !job.checking.quick {
+        return Err(UsageError::later("compare", "the full comparison").and("use compare --quick"));
+    }
+    Ok(())
+}
+
+fn compare(job: &Job) -> Result<(), UsageError> {
+    let (changes, later) = (&job.changes, &job.later);
+    let writing = [
+        (changes.carriage.is_some(), "--type"),
+        (later.structure, "--struct"),
+        (later.merge, "--merge"),
+        (later.merge_policy.is_some(), "--merge-policy"),
+        (changes.multi_exec, "--multi-exec"),
+        (changes.wait_replicas.is_some(), "--wait-replicas"),
+        (changes.wait_timeout.is_some(), "--wait-timeout"),
+    ];
+    let live = [
+        (later.live, "--live"),
+        (later.idle_timeout.is_some(), "--idle-timeout"),
+        (later.flush_interval.is_some(), "--flush-interval"),
+        (later.events.is_some(), "--events"),
+        (later.event_queue.is_some(), "--event-queue"),
+        (later.event_order.is_some(), "--event-order"),
+        (later.accept_unproven, "--accept-unproven"),
+    ];
+    let verifying = [
+        (job.checking.no_verify, "--no-verify"),
+        (job.checking.compare.is_some(), "--compare"),
+    ];
+    refuse(&writing, "compare writes nothing, so it has no such option")?;
+    refuse(&live, "compare is never live, so it has no such option")?;
+    refuse(
+        &verifying,
+        "compare always compares: --quick makes it quick",
+    )?;
+    if changes.dry_run && !later.repair {
+        return Err(UsageError::new(
+            "--dry-run",
+            "compare writes nothing but with --repair",
+        ));
+    }
+    Ok(())
+}
+
+fn refuse(options: &[(bool, &str)], reason: &str) -> Result<(), UsageError> {
+    match options.iter().find(|(given, _)| *given) {
+        Some((_, option)) => Err(UsageError::new(option, reason)),
+        None => Ok(()),
+    }
+}
+
+/// What `--mode` asks for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Scan,
+    Live,
+    LiveOnly,
+    Compare,
+}
+
+fn mode(command: Command, job: &Job) -> Result<(), UsageError> {
+    const LIVE: &str = "live replication";
+    let names = [
+        ("scan", Mode::Scan),
+        ("snapshot", Mode::Scan),
+        ("live", Mode::Live),
+        ("liveonly", Mode::LiveOnly),
+        ("live-only", Mode::LiveOnly),
+        ("compare", Mode::Compare),
+    ];
+    let mode = job
+        .keys
+        .mode
+        .as_deref()
+        .map(|text| value::named("--mode", text, &names))
+        .transpose()?;
+    match (mode, command) {
+        (Some(mode), _) if job.later.live && mode != Mode::Live => Err(UsageError::new(
+            "--live",
+            "--mode says otherwise; give one of them",
+        )),
+        (None | Some(Mode::Scan), _) => Ok(()),
+        (Some(Mode::Live | Mode::LiveOnly), Command::Compare) => Err(UsageError::new(
+            "--mode",
+            "compare is never live, so it has --mode scan alone",
+        )),
+        (Some(Mode::Compare), Command::Compare) => Err(UsageError::new(
+            "--mode",
+            "compare has --mode scan alone; --quick makes it quick",
+        )),
+        (Some(Mode::Live), Command::Replicate) => Err(UsageError::later("--mode live", LIVE)),
+        (Some(Mode::LiveOnly), Command::Replicate) => {
+            Err(UsageError::later("--mode liveonly", LIVE))
+        }
+        (Some(Mode::Compare), Command::Replicate) => {
+            let none = job.checking.no_verify
+                || job
+                    .checking
+                    .compare
+                    .as_deref()
+                    .is_some_and(|text| value::plain_name(text) == "none");
+            if none {
+                return Err(UsageError::new(
+                    "--mode compare",
+                    "compares, and nothing is to be compared",
+                ));
+            }
+            Err(UsageError::later("--mode compare", "comparing by --mode")
+                .and("use riot compare --quick"))
+        }
+    }
+}
+
+fn later(later: &Later) -> Result<(), UsageError> {
+    const LIVE: &str = "live replication";
+    const REPAIR: &str = "repairing";
+    const FULL: &str = "the full comparison";
+    const STRUCT: &str = "copying by each type's own commands";
+    let Later {
+        live,
+        events,
+        event_queue,
+        event_order,
+        idle_timeout,
+        flush_interval,
+        accept_unproven,
+        both,
+        repair,
+        delete_extra,
+        stream_msg_id,
+        no_stream_msg_id,
+        structure,
+        merge,
+        merge_policy,
+        no_stream_id,
+        stream_id,
+        stream_prune,
+        big_key,
+        db_map,
+        source_cpu,
+        state,
+    } = later;
+    let merge_policy = merge_policy.as_deref().map_or(Ok(false), |text| {
+        value::named(
+            "--merge-policy",
+            text,
+            &[("overwrite", false), ("merge", true)],
+        )
+    })?;
+    let stream_id = stream_id.as_deref().map_or(Ok(false), |text| {
+        value::named("--stream-id", text, &[("propagate", false), ("drop", true)])
+    })?;
+    let big_key = big_key
+        .as_deref()
+        .map_or(Ok(0), |text| value::size("--big-key", text, 1))?;
+    let options = [
+        (*live, "--live", LIVE),
+        (events.is_some(), "--events", LIVE),
+        (event_queue.is_some(), "--event-queue", LIVE),
+        (event_order.is_some(), "--event-order", LIVE),
+        (idle_timeout.is_some(), "--idle-timeout", LIVE),
+        (flush_interval.is_some(), "--flush-interval", LIVE),
+        (*accept_unproven, "--accept-unproven", LIVE),
+        (
+            *both,
+            "--both",
+            "the search for keys that only the target has",
+        ),
+        (*repair, "--repair", REPAIR),
+        (*delete_extra, "--delete-extra", REPAIR),
+        (*stream_msg_id, "--stream-msg-id", FULL),
+        (*no_stream_msg_id, "--no-stream-msg-id", FULL),
+        (*structure, "--struct", STRUCT),
+        (*merge, "--merge", STRUCT),
+        (merge_policy, "--merge-policy merge", STRUCT),
+        (*no_stream_id, "--no-stream-id", STRUCT),
+        (stream_id, "--stream-id drop", STRUCT),
+        (*stream_prune, "--stream-prune", STRUCT),
+        (big_key > 0, "--big-key", "moving big keys in chunks"),
+        (
+            !db_map.is_empty(),
+            "--db-map",
+            "several databases in one run",
+        ),
+        (
+            source_cpu.is_some(),
+            "--source-cpu",
+            "a limit on the source's CPU",
+        ),
+        (state.is_some(), "--state", "resuming a snapshot"),
+    ];
+    match options.iter().find(|(given, ..)| *given) {
+        Some((_, option, what)) => Err(UsageError::later(option, what)),
+        None => Ok(()),
+    }
+}
+
+fn foreign(foreign: &Foreign) -> Result<(), UsageError> {
+    const CA: &str =
+        "there are no JVM keystores here: use --source-cacert or --target-cacert with a PEM file";
+    const CERTIFICATE: &str = "there are no JVM keystores here: use the cert, key and key-pass options (--source-cert, --target-cert) with PEM files";
+    const VERIFY: &str = "use --source-tls-verify or --target-tls-verify with full, ca or none";
+    const TEMPLATE: &str =
+        "there is no SpEL here: key names are changed by --key-process and --key-replace";
+    const VALUES: &str = "values are copied as they are, so nothing is formatted here";
+    let Foreign {
+        ks,
+        ks_password,
+        ts,
+        ts_password,
+        verify_peer,
+        no_verify_peer,
+        var,
+        ttl_proc,
+        type_proc,
+        date_format,
+        number_format,
+        scan_samples,
+        notification_queue,
+    } = foreign;
+    let options = [
+        (ks.is_some(), "--ks", CERTIFICATE),
+        (ks_password.is_some(), "--ks-password", CERTIFICATE),
+        (ts.is_some(), "--ts", CA),
+        (ts_password.is_some(), "--ts-password", CA),
+        (*verify_peer, "--verify-peer", VERIFY),
+        (*no_verify_peer, "--no-verify-peer", VERIFY),
+        (!var.is_empty(), "--var", TEMPLATE),
+        (
+            ttl_proc.is_some(),
+            "--ttl-proc",
+            "expiries are copied exactly; to leave them out use --no-ttl",
+        ),
+        (
+            type_proc.is_some(),
+            "--type-proc",
+            "a key's type is not changed here; to choose types use --key-type",
+        ),
+        (date_format.is_some(), "--date-format", VALUES),
+        (number_format.is_some(), "--number-format", VALUES),
+        (
+            scan_samples.is_some(),
+            "--scan-samples",
+            "sizes are not estimated by samples here; leave it out",
+        ),
+        (
+            notification_queue.is_some(),
+            "--notification-queue",
+            "is --event-queue here",
+        ),
+    ];
+    match options.iter().find(|(given, ..)| *given) {
+        Some((_, option, reason)) => Err(UsageError::new(option, *reason)),
+        None => Ok(()),
+    }
+}

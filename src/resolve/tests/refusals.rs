@@ -1,0 +1,363 @@
+//! Whole command lines that are refused, and the one line that says why.
+
+#![expect(
+    clippy::too_many_lines,
+    reason = "a table of command lines is as long as it is"
+)]
+
+use std::fmt::Write as _;
+
+use super::error;
+
+/// A line for each command line, for snapshots.
+fn errors(lines: &[&str]) -> String {
+    lines.iter().fold(String::new(), |mut all, line| {
+        writeln!(all, "{line}\n  {}", error(line)).unwrap();
+        all
+    })
+}
+
+#[test]
+fn errors_of_spelling_and_addresses() {
+    insta::assert_snapshot!(errors(&[
+        "riot",
+        "riot -h",
+        "riot replicate -h",
+        "riot help",
+        "riot repliate a b",
+        "riot file-import x.json",
+        "riot replicate",
+        "riot replicate a",
+        "riot replicate a b c",
+        "riot replicate a a",
+        "riot -h a replicate -h A",
+        "riot replicate localhost:1/2 redis://LOCALHOST:1/2",
+        "riot -h a -p 1 replicate b c",
+        "riot replicate b c --tls",
+        "riot -n 1 replicate b c",
+        "riot -h a -n 1 replicate --source-db 2 -h b",
+        "riot -h a -s /x replicate",
+        "riot -u a -h b replicate",
+        "riot -u redis://a -p 1 replicate",
+        "riot -p 0 replicate",
+        "riot replicate a b --source-pass x --source-pass-file y",
+        "riot replicate a b --source-pass-file /nonexistent",
+        "riot replicate rediss://a b --source-insecure --source-tls-verify ca",
+        "riot replicate a b --source-cacert ca.pem",
+        "riot replicate rediss://a b --source-cacert /nonexistent",
+        "riot replicate rediss://a b --source-insecure --source-cert c.pem",
+        "riot replicate unix:///x b --source-tls",
+        "riot replicate a b --source-pass redis://c --source-db x",
+        "riot replicate --source-pass redis://a redis://b",
+        "riot replicate a b --source-resp 4",
+        "riot replicate a b --target-db 0-3",
+        "riot replicate a b --target-pool 0",
+        "riot replicate a b --target-timeout 0",
+    ]), @r"
+    riot
+      error: no command: riot replicate SOURCE TARGET, or see riot --help
+    riot -h
+      error: -h is the host; help is --help
+    riot replicate -h
+      error: -h is the host; help is --help
+    riot help
+      error: help is --help: riot --help, riot replicate --help
+    riot repliate a b
+      error: no such command; did you mean replicate? See riot --help
+    riot file-import x.json
+      error: file-import: riot replicates and compares; it has no such command
+    riot replicate
+      error: SOURCE and TARGET are the same database: 127.0.0.1:6379, database 0; say where they are: riot replicate SOURCE TARGET
+    riot replicate a
+      error: one of SOURCE and TARGET is missing: riot replicate SOURCE TARGET
+    riot replicate a b c
+      error: one word too many: SOURCE and TARGET are two, and an option's value follows its option
+    riot replicate a a
+      error: SOURCE and TARGET are the same database: a:6379, database 0
+    riot -h a replicate -h A
+      error: SOURCE and TARGET are the same database: a:6379, database 0
+    riot replicate localhost:1/2 redis://LOCALHOST:1/2
+      error: SOURCE and TARGET are the same database: localhost:1, database 2
+    riot -h a -p 1 replicate b c
+      error: --host: SOURCE says this already: write the whole address there, as redis://host:port
+    riot replicate b c --tls
+      error: --tls: with SOURCE and TARGET as words, write --target-tls
+    riot -n 1 replicate b c
+      error: --db: with SOURCE and TARGET as words, write --source-db
+    riot -h a -n 1 replicate --source-db 2 -h b
+      error: --db: says again what --source-db says; give one of them
+    riot -h a -s /x replicate
+      error: --host: --socket says the address already
+    riot -u a -h b replicate
+      error: --host: --uri says the address already
+    riot -u redis://a -p 1 replicate
+      error: --port: the URI says the port already
+    riot -p 0 replicate
+      error: --port: '0' is no port from 1 to 65535
+    riot replicate a b --source-pass x --source-pass-file y
+      error: --source-pass-file: says again what --source-pass says; give one of them
+    riot replicate a b --source-pass-file /nonexistent
+      error: --source-pass-file: cannot read /nonexistent: No such file or directory (os error 2)
+    riot replicate rediss://a b --source-insecure --source-tls-verify ca
+      error: --source-insecure: says again what --source-tls-verify says; give one of them
+    riot replicate a b --source-cacert ca.pem
+      error: --source-cacert: needs TLS: add --source-tls, or write rediss:// for redis://
+    riot replicate rediss://a b --source-cacert /nonexistent
+      error: --source-cacert: /nonexistent: No such file or directory (os error 2)
+    riot replicate rediss://a b --source-insecure --source-cert c.pem
+      error: --source-cert: needs its private key too, the key option
+    riot replicate unix:///x b --source-tls
+      error: --source-tls: a unix socket has no TLS
+    riot replicate a b --source-pass redis://c --source-db x
+      error: --source-db: the database is a number
+    riot replicate --source-pass redis://a redis://b
+      error: --source-pass: took the address after it for a password; to be asked for the password put another option between them
+    riot replicate a b --source-resp 4
+      error: --source-resp: '4' is none of 2, 3, resp2, resp3, auto
+    riot replicate a b --target-db 0-3
+      error: --target-db: the target has one database number
+    riot replicate a b --target-pool 0
+      error: --target-pool: must be from 1 to 10000
+    riot replicate a b --target-timeout 0
+      error: --target-timeout: must be longer than 0
+    ");
+}
+
+#[test]
+fn errors_of_options() {
+    insta::assert_snapshot!(errors(&[
+        "riot replicate --threds 3 a b",
+        "riot replicate a b --bogus-thing",
+        "riot replicate a b -Z",
+        "riot replicate a b --threads",
+        "riot replicate a b --threads many",
+        "riot replicate a b --threads 0",
+        "riot replicate a b --threads 1 --threads 2",
+        "riot replicate a b --no-ttl=true",
+        "riot replicate a b -q --log-level debug",
+        "riot replicate a b --report pdf",
+        "riot replicate a b --log-time-fmt hh",
+        "riot replicate a b --retry never --retry-limit 3",
+        "riot replicate a b --skip always --skip-limit 3",
+        "riot replicate a b --no-verify --compare quick",
+        "riot replicate a b --key-include (a",
+        "riot replicate a b --key-slots 0-16384",
+        "riot replicate a b --shard 3/2",
+        "riot replicate a b --mem-limit much",
+        "riot replicate a b --key-process x",
+        "riot replicate a b --key-replace x",
+        "riot replicate a b --rate 0",
+        "riot replicate a b --mem-budget 1KB",
+        "riot replicate a b --quick",
+        "riot replicate a b --live --mode scan",
+        "riot replicate a b --mode compare --compare none",
+        "riot compare a b --quick --type dump",
+        "riot compare a b --quick --multi-exec",
+        "riot compare a b --quick --compare quick",
+        "riot compare a b --quick --idle-timeout 5",
+        "riot compare a b --quick --mode live",
+        "riot compare a b --quick --dry-run",
+        "riot replicate a b --ks x",
+        "riot replicate a b --var x=y",
+        "riot replicate a b --log x",
+    ]), @r"
+    riot replicate --threds 3 a b
+      error: --threds: no such option; did you mean --threads?
+    riot replicate a b --bogus-thing
+      error: --bogus-thing: no such option; see riot replicate --help
+    riot replicate a b -Z
+      error: -Z: no such option; see riot replicate --help
+    riot replicate a b --threads
+      error: --threads: needs a value
+    riot replicate a b --threads many
+      error: --threads: 'many' is no whole number
+    riot replicate a b --threads 0
+      error: --threads: must be from 1 to 1024
+    riot replicate a b --threads 1 --threads 2
+      error: --threads: was given twice
+    riot replicate a b --no-ttl=true
+      error: --no-ttl: takes no value
+    riot replicate a b -q --log-level debug
+      error: --quiet: --log-level says the level of the log already
+    riot replicate a b --report pdf
+      error: --report: 'pdf' is none of text, json, short
+    riot replicate a b --log-time-fmt hh
+      error: --log-time-fmt: 'h' is not known here; it has yyyy MM dd HH mm ss SSS, and other letters in single quotes
+    riot replicate a b --retry never --retry-limit 3
+      error: --retry-limit: goes with --retry limit alone
+    riot replicate a b --skip always --skip-limit 3
+      error: --skip-limit: goes with --skip limit alone
+    riot replicate a b --no-verify --compare quick
+      error: --no-verify: is --compare none, and --compare says otherwise
+    riot replicate a b --key-include (a
+      error: --key-include: '(a': unclosed group
+    riot replicate a b --key-slots 0-16384
+      error: --key-slots: '0-16384' is no range of slots from 0 to 16383, as 0-8000
+    riot replicate a b --shard 3/2
+      error: --shard: I/N has N from 1 to 16384 and I from 1 to N
+    riot replicate a b --mem-limit much
+      error: --mem-limit: 'much' is no size; write 512KB, 5MB or 1GB
+    riot replicate a b --key-process x
+      error: --key-process: without #{key} all keys would get the same name
+    riot replicate a b --key-replace x
+      error: --key-replace: 'x' has no =>; write 'RE=>TEXT', as '^old:=>new:'
+    riot replicate a b --rate 0
+      error: --rate: must be at least 1
+    riot replicate a b --mem-budget 1KB
+      error: --mem-budget: must be at least 1MB
+    riot replicate a b --quick
+      error: --quick: belongs to compare; replicate has --compare quick
+    riot replicate a b --live --mode scan
+      error: --live: --mode says otherwise; give one of them
+    riot replicate a b --mode compare --compare none
+      error: --mode compare: compares, and nothing is to be compared
+    riot compare a b --quick --type dump
+      error: --type: compare writes nothing, so it has no such option
+    riot compare a b --quick --multi-exec
+      error: --multi-exec: compare writes nothing, so it has no such option
+    riot compare a b --quick --compare quick
+      error: --compare: compare always compares: --quick makes it quick
+    riot compare a b --quick --idle-timeout 5
+      error: --idle-timeout: compare is never live, so it has no such option
+    riot compare a b --quick --mode live
+      error: --mode: compare is never live, so it has --mode scan alone
+    riot compare a b --quick --dry-run
+      error: --dry-run: compare writes nothing but with --repair
+    riot replicate a b --ks x
+      error: --ks: there are no JVM keystores here: use the cert, key and key-pass options (--source-cert, --target-cert) with PEM files
+    riot replicate a b --var x=y
+      error: --var: there is no SpEL here: key names are changed by --key-process and --key-replace
+    riot replicate a b --log x
+      error: --log: names Java loggers, of which there are none here: use --log-level
+    ");
+}
+
+#[test]
+fn what_comes_later_is_refused_by_name() {
+    insta::assert_snapshot!(errors(&[
+        "riot ping a",
+        "riot check --quick a b",
+        "riot generate-completion bash",
+        "riot compare a b",
+        "riot replicate a b --mode live",
+        "riot replicate a b --mode LIVEONLY",
+        "riot replicate a b --mode compare --compare quick",
+        "riot replicate a b --live --mode live",
+        "riot replicate a b --events keyspace",
+        "riot replicate a b --event-queue 5",
+        "riot replicate a b --event-order fifo",
+        "riot replicate a b --idle-timeout 5",
+        "riot replicate a b --flush-interval 5",
+        "riot replicate a b --accept-unproven",
+        "riot replicate a b --compare full",
+        "riot compare --quick a b --both",
+        "riot compare --quick a b --repair --dry-run",
+        "riot compare --quick a b --delete-extra",
+        "riot compare --quick a b --stream-msg-id",
+        "riot compare --quick a b --no-stream-msg-id",
+        "riot replicate a b --source-cluster",
+        "riot -c -h a replicate -h b",
+        "riot replicate a b --read-from replica_preferred",
+        "riot replicate a b --target-read-from any",
+        "riot replicate a b --type struct",
+        "riot replicate a b --type DS",
+        "riot replicate a b --struct",
+        "riot replicate a b --merge",
+        "riot replicate a b --merge-policy merge",
+        "riot replicate a b --no-stream-id",
+        "riot replicate a b --stream-id drop",
+        "riot replicate a b --stream-prune",
+        "riot replicate a b --big-key 16MB",
+        "riot replicate a b --source-cpu 50",
+        "riot --metrics :9000 replicate a b",
+        "riot replicate a b --ready-lag 1s",
+        "riot replicate a b --state f",
+        "riot replicate a b --source-db 0-15",
+        "riot replicate a/1,3 b",
+        "riot -n all replicate -h b",
+        "riot replicate a b --db-map 1=2",
+    ]), @r"
+    riot ping a
+      error: ping: this version of riot does not have ping yet
+    riot check --quick a b
+      error: check: this version of riot does not have check yet
+    riot generate-completion bash
+      error: generate-completion: this version of riot does not have completion scripts yet
+    riot compare a b
+      error: compare: this version of riot does not have the full comparison yet; use compare --quick
+    riot replicate a b --mode live
+      error: --mode live: this version of riot does not have live replication yet
+    riot replicate a b --mode LIVEONLY
+      error: --mode liveonly: this version of riot does not have live replication yet
+    riot replicate a b --mode compare --compare quick
+      error: --mode compare: this version of riot does not have comparing by --mode yet; use riot compare --quick
+    riot replicate a b --live --mode live
+      error: --mode live: this version of riot does not have live replication yet
+    riot replicate a b --events keyspace
+      error: --events: this version of riot does not have live replication yet
+    riot replicate a b --event-queue 5
+      error: --event-queue: this version of riot does not have live replication yet
+    riot replicate a b --event-order fifo
+      error: --event-order: this version of riot does not have live replication yet
+    riot replicate a b --idle-timeout 5
+      error: --idle-timeout: this version of riot does not have live replication yet
+    riot replicate a b --flush-interval 5
+      error: --flush-interval: this version of riot does not have live replication yet
+    riot replicate a b --accept-unproven
+      error: --accept-unproven: this version of riot does not have live replication yet
+    riot replicate a b --compare full
+      error: --compare full: this version of riot does not have the full comparison yet
+    riot compare --quick a b --both
+      error: --both: this version of riot does not have the search for keys that only the target has yet
+    riot compare --quick a b --repair --dry-run
+      error: --repair: this version of riot does not have repairing yet
+    riot compare --quick a b --delete-extra
+      error: --delete-extra: this version of riot does not have repairing yet
+    riot compare --quick a b --stream-msg-id
+      error: --stream-msg-id: this version of riot does not have the full comparison yet
+    riot compare --quick a b --no-stream-msg-id
+      error: --no-stream-msg-id: this version of riot does not have the full comparison yet
+    riot replicate a b --source-cluster
+      error: --source-cluster: this version of riot does not have clusters yet
+    riot -c -h a replicate -h b
+      error: --cluster: this version of riot does not have clusters yet
+    riot replicate a b --read-from replica_preferred
+      error: --read-from replica-preferred: this version of riot does not have reading from replicas yet
+    riot replicate a b --target-read-from any
+      error: --target-read-from any: this version of riot does not have reading from replicas yet
+    riot replicate a b --type struct
+      error: --type struct: this version of riot does not have copying by each type's own commands yet
+    riot replicate a b --type DS
+      error: --type struct: this version of riot does not have copying by each type's own commands yet
+    riot replicate a b --struct
+      error: --struct: this version of riot does not have copying by each type's own commands yet
+    riot replicate a b --merge
+      error: --merge: this version of riot does not have copying by each type's own commands yet
+    riot replicate a b --merge-policy merge
+      error: --merge-policy merge: this version of riot does not have copying by each type's own commands yet
+    riot replicate a b --no-stream-id
+      error: --no-stream-id: this version of riot does not have copying by each type's own commands yet
+    riot replicate a b --stream-id drop
+      error: --stream-id drop: this version of riot does not have copying by each type's own commands yet
+    riot replicate a b --stream-prune
+      error: --stream-prune: this version of riot does not have copying by each type's own commands yet
+    riot replicate a b --big-key 16MB
+      error: --big-key: this version of riot does not have moving big keys in chunks yet
+    riot replicate a b --source-cpu 50
+      error: --source-cpu: this version of riot does not have a limit on the source's CPU yet
+    riot --metrics :9000 replicate a b
+      error: --metrics: this version of riot does not have metrics yet
+    riot replicate a b --ready-lag 1s
+      error: --ready-lag: this version of riot does not have metrics yet
+    riot replicate a b --state f
+      error: --state: this version of riot does not have resuming a snapshot yet
+    riot replicate a b --source-db 0-15
+      error: --source-db: this version of riot does not have several databases in one run yet
+    riot replicate a/1,3 b
+      error: SOURCE: this version of riot does not have several databases in one run yet
+    riot -n all replicate -h b
+      error: --db: this version of riot does not have several databases in one run yet
+    riot replicate a b --db-map 1=2
+      error: --db-map: this version of riot does not have several databases in one run yet
+    ");
+}

@@ -1,0 +1,11 @@
+//! The control plane: what is asked of a server outside the bulk, on the redis crate over the data plane's dialling.
+
+mod control;
+mod info;
+mod monitor;
+mod probe;
+
+pub use control::Control;
+pub use info::Info;
+pub use monitor::Monitor;
+pub use probe::{Needs, Profile, probe};

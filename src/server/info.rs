@@ -1,0 +1,71 @@
+//! INFO, as far as a run needs it.
+
+use std::collections::HashMap;
+
+/// The fields of an INFO answer.
+#[derive(Debug, Clone, Default)]
+pub struct Info {
+    fields: HashMap<String, String>,
+}
+
+impl Info {
+    /// Reads an INFO answer.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        let fields = text
+            .lines()
+            .filter_map(|line| line.trim_end().split_once(':'))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        Self { fields }
+    }
+
+    /// A field's text.
+    #[must_use]
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.fields.get(name).map(String::as_str)
+    }
+
+    /// A field's number.
+    #[must_use]
+    pub fn number(&self, name: &str) -> Option<u64> {
+        self.text(name)?.parse().ok()
+    }
+
+    /// Whether a flag is 1.
+    #[must_use]
+    pub fn is_set(&self, name: &str) -> bool {
+        self.text(name) == Some("1")
+    }
+
+    /// `Redis 7.0.15`, `Valkey 8.1.1`; Valkey calls itself Redis 7.2.4 in the field that Redis has.
+    #[must_use]
+    pub fn product(&self) -> Option<String> {
+        if let Some(version) = self.text("valkey_version") {
+            return Some(format!("Valkey {version}"));
+        }
+        self.text("redis_version")
+            .map(|version| format!("Redis {version}"))
+    }
+
+    /// `standalone`, `cluster`, `sentinel`.
+    #[must_use]
+    pub fn mode(&self) -> Option<&str> {
+        self.text("redis_mode").or_else(|| self.text("server_mode"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_read_by_name() {
+        let info = Info::parse(
+            "# Server\r\nredis_version:7.2.4\r\nvalkey_version:8.1.1\r\nloading:1\r\nused_memory:42\r\n",
+        );
+        assert_eq!(info.product().as_deref(), Some("Valkey 8.1.1"));
+        assert_eq!(info.number("used_memory"), Some(42));
+        assert!(info.is_set("loading") && !info.is_set("cluster_enabled"));
+    }
+}

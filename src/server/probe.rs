@@ -1,0 +1,423 @@
+//! What a server is and allows, learnt before anything is written. Rights are tried with commands that change nothing.
+
+use std::time::Duration;
+
+use redis::{RedisError, Value};
+use tokio::time::{Instant, sleep};
+use tracing::warn;
+
+use super::control::Control;
+use super::info::Info;
+use crate::clock::Offset;
+use crate::config::{Endpoint, Side};
+use crate::error::{ConnectError, RunError, denies_a_command};
+use crate::retry::Backoff;
+
+/// How often a connection that is lost before anything was written is opened again.
+const CONNECTS: u32 = 3;
+/// A name that no application uses: what is tried on it finds no key.
+const NOBODY: &str = "riot:probe:0b8f6b4e";
+
+/// What the run will ask of a server.
+#[derive(Debug, Clone, Copy, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one command that is needed or not"
+)]
+pub struct Needs {
+    /// Values are read.
+    pub reads: bool,
+    /// Keys are scanned.
+    pub scans: bool,
+    /// Strings may go by MGET.
+    pub texts: bool,
+    /// Keys are written.
+    pub writes: bool,
+    /// MEMORY USAGE.
+    pub memory: bool,
+    /// TYPE.
+    pub kinds: bool,
+    /// MULTI around write batches.
+    pub multi: bool,
+    /// WAIT.
+    pub waits: bool,
+    /// SCAN TYPE.
+    pub scan_type: bool,
+}
+
+/// What was learnt of a server.
+#[derive(Debug, Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one ability that a server has or not"
+)]
+pub struct Profile {
+    /// `Redis 7.0.15, standalone`, with `, TLS` where it is.
+    pub description: String,
+    /// DBSIZE, where allowed.
+    pub keys: Option<u64>,
+    /// `used_memory`, where INFO is allowed.
+    pub memory: Option<u64>,
+    /// Shortest of a few round trips.
+    pub round_trip: Duration,
+    /// The server process' own name.
+    pub run_id: Option<String>,
+    /// Its clock minus this machine's, where TIME is allowed.
+    pub clock_offset: Option<Offset>,
+    /// `evicted_keys` now, where INFO is allowed.
+    pub evicted_keys: Option<u64>,
+    /// It has PEXPIRETIME.
+    pub pexpiretime: bool,
+    /// It has SET … PXAT.
+    pub pxat: bool,
+    /// MULTI is allowed.
+    pub multi: bool,
+    /// TIME is allowed.
+    pub time: bool,
+    /// It has CLIENT NO-TOUCH.
+    pub no_touch: bool,
+    /// It has SCAN … TYPE.
+    pub scan_type: bool,
+    /// What cannot be proved, with the ACL rule that would mend it.
+    pub unproven: Vec<String>,
+    /// What an operator should know before the run.
+    pub warnings: Vec<String>,
+}
+
+/// How a command that was tried fared.
+#[derive(Debug, PartialEq, Eq)]
+enum Tried {
+    Allowed,
+    Unknown,
+    Denied,
+    Said(String),
+}
+
+struct Probe<'a> {
+    control: Control,
+    endpoint: &'a Endpoint,
+    denied: Vec<&'static str>,
+    /// The connection went while it was tried.
+    broke: bool,
+}
+
+/// Connects, learns, and says what is fatal with what to do. A server that is loading is waited for, up to `patience`.
+pub async fn probe(
+    endpoint: &Endpoint,
+    needs: Needs,
+    patience: Duration,
+) -> Result<Profile, RunError> {
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        let mut probe = Probe {
+            control: when_ready(endpoint, patience).await?,
+            endpoint,
+            denied: Vec::new(),
+            broke: false,
+        };
+        match probe.learn(needs).await {
+            // A way that lost one connection may keep the next.
+            Err(_) if probe.broke && tries < CONNECTS => {}
+            ended => return ended,
+        }
+    }
+}
+
+/// A connection to a server that answers PING.
+async fn when_ready(endpoint: &Endpoint, patience: Duration) -> Result<Control, RunError> {
+    let start = Instant::now();
+    let mut backoff = Backoff::default();
+    let mut told = false;
+    let mut closed = 0;
+    loop {
+        let why = match Control::open(endpoint).await {
+            Ok(mut control) => match control.not_ready().await {
+                Ok(None) => return Ok(control),
+                Ok(Some(why)) => why,
+                Err(error) if closed + 1 >= CONNECTS => {
+                    return Err(unusable(endpoint, error.to_string()));
+                }
+                Err(_) => {
+                    closed += 1;
+                    sleep(backoff.pause()).await;
+                    continue;
+                }
+            },
+            Err(ConnectError::NotReady(why)) => why,
+            Err(ConnectError::NotRedis(_)) if closed + 1 < CONNECTS => {
+                closed += 1;
+                sleep(backoff.pause()).await;
+                continue;
+            }
+            Err(error) => return Err(unusable(endpoint, error.to_string())),
+        };
+        if start.elapsed() > patience {
+            let patience = patience.as_secs();
+            return Err(unusable(
+                endpoint,
+                format!("{why}; given up after {patience} s (--reconnect-timeout)"),
+            ));
+        }
+        if !std::mem::replace(&mut told, true) {
+            let patience = patience.as_secs();
+            warn!(
+                "{} {}: {why}; waiting for it, up to {patience} s",
+                endpoint.side, endpoint.address
+            );
+        }
+        sleep(backoff.pause()).await;
+    }
+}
+
+fn unusable(endpoint: &Endpoint, reason: String) -> RunError {
+    RunError::Unusable {
+        side: endpoint.side,
+        address: endpoint.address.to_string(),
+        reason,
+    }
+}
+
+impl Probe<'_> {
+    async fn learn(&mut self, needs: Needs) -> Result<Profile, RunError> {
+        let round_trip = self
+            .control
+            .round_trip()
+            .await
+            .map_err(|error| self.broken(&error))?;
+        let mut unproven = Vec::new();
+        let info = self.info(&mut unproven).await?;
+        if info.is_set("cluster_enabled") {
+            return Err(self.fatal(
+                "it is a cluster (cluster_enabled:1), and this version of riot does not replicate clusters yet",
+            ));
+        }
+        let clock_offset = self.control.clock_offset().await.ok();
+        if clock_offset.is_none() {
+            unproven.push(format!(
+                "the {}'s clock cannot be read: TIME is not allowed (ACL rule +time)",
+                self.side()
+            ));
+        }
+        let mut profile = Profile {
+            description: self.describe(&info),
+            keys: self.control.words(&["DBSIZE"]).await.ok(),
+            memory: info.number("used_memory"),
+            round_trip,
+            run_id: info.text("run_id").map(str::to_owned),
+            clock_offset,
+            evicted_keys: info.number("evicted_keys"),
+            pexpiretime: false,
+            pxat: false,
+            multi: false,
+            time: clock_offset.is_some(),
+            no_touch: false,
+            scan_type: false,
+            unproven,
+            warnings: Vec::new(),
+        };
+        self.try_reads(needs, &mut profile).await?;
+        if needs.writes {
+            self.try_writes(needs, &info, &mut profile).await?;
+        }
+        if !self.denied.is_empty() {
+            return Err(self.lacks_rights());
+        }
+        Ok(profile)
+    }
+
+    async fn info(&mut self, unproven: &mut Vec<String>) -> Result<Info, RunError> {
+        match self.control.words::<String>(&["INFO"]).await {
+            Ok(text) => Ok(Info::parse(&text)),
+            Err(error) if error.code().is_none() => Err(self.broken(&error)),
+            Err(_) => {
+                let side = self.side();
+                unproven.push(format!("the {side}'s restarts and evictions cannot be seen: INFO is not allowed (ACL rule +info)"));
+                Ok(Info::default())
+            }
+        }
+    }
+
+    fn describe(&self, info: &Info) -> String {
+        let product = info.product().unwrap_or_else(|| "version unknown".into());
+        let mode = info.mode().unwrap_or("standalone");
+        let role = if info.text("role") == Some("slave") {
+            ", replica"
+        } else {
+            ""
+        };
+        let tls = if self.endpoint.tls.is_some() {
+            ", TLS"
+        } else {
+            ""
+        };
+        format!("{product}, {mode}{role}{tls}")
+    }
+
+    async fn try_reads(&mut self, needs: Needs, profile: &mut Profile) -> Result<(), RunError> {
+        if needs.scans {
+            self.need("SCAN", &["SCAN", "0", "MATCH", NOBODY, "COUNT", "1"])
+                .await?;
+            profile.scan_type = needs.scan_type
+                && self
+                    .tried(&["SCAN", "0", "MATCH", NOBODY, "COUNT", "1", "TYPE", "string"])
+                    .await?
+                    == Tried::Allowed;
+        }
+        match self.tried(&["PEXPIRETIME", NOBODY]).await? {
+            Tried::Allowed | Tried::Said(_) => profile.pexpiretime = true,
+            Tried::Unknown | Tried::Denied => self.need("PTTL", &["PTTL", NOBODY]).await?,
+        }
+        if needs.kinds {
+            self.need("TYPE", &["TYPE", NOBODY]).await?;
+        }
+        if needs.memory {
+            self.need("MEMORY USAGE", &["MEMORY", "USAGE", NOBODY])
+                .await?;
+        }
+        if needs.reads {
+            self.need("DUMP", &["DUMP", NOBODY]).await?;
+            if needs.texts {
+                self.need("MGET", &["MGET", NOBODY]).await?;
+            }
+        }
+        if needs.reads || needs.multi {
+            profile.multi = self.tried(&["MULTI"]).await? == Tried::Allowed;
+            if profile.multi {
+                self.tried(&["DISCARD"]).await?;
+                profile.multi = self.tried(&["EXEC"]).await? != Tried::Denied;
+            }
+            if needs.multi && !profile.multi {
+                self.denied.push("MULTI");
+            }
+        }
+        // On a connection that is not kept: the answer alone counts.
+        profile.no_touch = self.tried(&["CLIENT", "NO-TOUCH", "ON"]).await? == Tried::Allowed;
+        Ok(())
+    }
+
+    async fn try_writes(
+        &mut self,
+        needs: Needs,
+        info: &Info,
+        profile: &mut Profile,
+    ) -> Result<(), RunError> {
+        // Each is malformed: the server looks at the right first, and then refuses the words.
+        let restore = self
+            .need_said("RESTORE", &["RESTORE", NOBODY, "0", ""])
+            .await?;
+        if let Some(said) = restore {
+            if said.starts_with("READONLY")
+                || info.text("role") == Some("slave") && info.text("slave_read_only") == Some("1")
+            {
+                let master = info.text("master_host").zip(info.text("master_port"));
+                let master =
+                    master.map_or(String::new(), |(host, port)| format!(" ({host}:{port})"));
+                return Err(self.fatal(&format!(
+                    "it is a read-only replica: give its master's address{master}"
+                )));
+            }
+            if said.starts_with("OOM") {
+                profile
+                    .warnings
+                    .push(format!("the {} is out of memory now: {said}", self.side()));
+            }
+        }
+        self.need("SET", &["SET", NOBODY, "x", "EX", "none"])
+            .await?;
+        if needs.texts {
+            self.need("MSET", &["MSET", NOBODY, "x", NOBODY]).await?;
+        }
+        self.need("DEL", &["DEL", NOBODY]).await?;
+        profile.pxat = match self.tried(&["SET", NOBODY, "x", "PXAT", "none"]).await? {
+            Tried::Said(said) => !said.contains("syntax"),
+            Tried::Allowed | Tried::Unknown | Tried::Denied => false,
+        };
+        if !profile.pxat {
+            self.need("PEXPIREAT", &["PEXPIREAT", NOBODY, "1"]).await?;
+        }
+        if needs.waits {
+            self.need("WAIT", &["WAIT", "0", "1"]).await?;
+        }
+        if let Some(policy) = info
+            .text("maxmemory_policy")
+            .filter(|policy| *policy != "noeviction")
+            && info.number("maxmemory").is_some_and(|limit| limit > 0)
+        {
+            profile.warnings.push(format!(
+                "the target evicts keys when it is full (maxmemory-policy {policy}): noeviction is safer for a migration"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Tries a command that the run cannot do without.
+    async fn need(&mut self, name: &'static str, words: &[&str]) -> Result<(), RunError> {
+        self.need_said(name, words).await.map(|_| ())
+    }
+
+    async fn need_said(
+        &mut self,
+        name: &'static str,
+        words: &[&str],
+    ) -> Result<Option<String>, RunError> {
+        match self.tried(words).await? {
+            Tried::Allowed => Ok(None),
+            Tried::Said(said) => Ok(Some(said)),
+            Tried::Denied | Tried::Unknown => {
+                self.denied.push(name);
+                Ok(None)
+            }
+        }
+    }
+
+    async fn tried(&mut self, words: &[&str]) -> Result<Tried, RunError> {
+        match self.control.words::<Value>(words).await {
+            Ok(_) => Ok(Tried::Allowed),
+            Err(error) => {
+                let Some(code) = error.code() else {
+                    return Err(self.broken(&error));
+                };
+                let said = format!("{code} {}", error.detail().unwrap_or_default());
+                Ok(if denies_a_command(said.as_bytes()) {
+                    Tried::Denied
+                } else if said.contains("unknown command") || said.contains("nknown subcommand") {
+                    Tried::Unknown
+                } else {
+                    Tried::Said(said)
+                })
+            }
+        }
+    }
+
+    fn lacks_rights(&self) -> RunError {
+        let user = self.endpoint.user.as_deref().unwrap_or("default");
+        let commands = self.denied.join(", ");
+        let rules: Vec<String> = self
+            .denied
+            .iter()
+            .map(|name| format!("+{}", name.to_lowercase().replace(' ', "|")))
+            .collect();
+        self.fatal(&format!(
+            "user {user} may not run {commands}: ACL SETUSER {user} {}, or another user (--{}-user)",
+            rules.join(" "),
+            self.side()
+        ))
+    }
+
+    fn side(&self) -> Side {
+        self.endpoint.side
+    }
+
+    fn fatal(&self, reason: &str) -> RunError {
+        unusable(self.endpoint, reason.to_owned())
+    }
+
+    fn broken(&mut self, error: &RedisError) -> RunError {
+        self.broke = true;
+        unusable(
+            self.endpoint,
+            format!("the connection broke while it was tried: {error}"),
+        )
+    }
+}

@@ -1,0 +1,355 @@
+//! What a command's stages stand on: both sides probed, their links, the shared context, and the end with its report.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+use tracing::warn;
+
+use crate::clock::SAME;
+use crate::config::{Address, Carriage, Command, Config, Depth, Endpoint, Side};
+use crate::entry::Key;
+use crate::error::RunError;
+use crate::filter::Filter;
+use crate::output::{Printer, server_line};
+use crate::queue::Sender;
+use crate::server::{Monitor, Needs, Profile, probe};
+use crate::signal::Stop;
+use crate::stage::scan::{Ended, Purpose, ScanStage, Sieve};
+use crate::stage::{Context, read, write};
+use crate::stats::{Phase, Stats};
+use crate::transform::Rename;
+use crate::wire::Link;
+
+/// What a run came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Done, equal where it was verified.
+    Equal,
+    /// Done, with differences or failed keys.
+    Different,
+    /// A stop signal came before all keys were taken in.
+    Interrupted,
+}
+
+/// A scan and a read lane.
+const LEAST_AT_SOURCE: usize = 2;
+/// A write lane.
+const LEAST_AT_TARGET: usize = 1;
+
+/// One run between two servers.
+pub struct Session<'a> {
+    /// What was told.
+    pub config: &'a Config,
+    /// Standard output and standard error.
+    pub printer: &'a Printer,
+    /// What the stages share.
+    pub context: Arc<Context>,
+    /// Names at the target.
+    pub rename: Arc<Rename>,
+    /// The source's connections.
+    pub source: Arc<Link>,
+    /// The target's connections.
+    pub target: Arc<Link>,
+    /// What was learnt of the source.
+    pub source_profile: Profile,
+    /// What was learnt of the target.
+    pub target_profile: Profile,
+}
+
+impl<'a> Session<'a> {
+    /// Probes both sides and says what is fatal, before anything is written.
+    pub async fn start(
+        config: &'a Config,
+        printer: &'a Printer,
+        stop: &Stop,
+    ) -> Result<Self, RunError> {
+        let rename = Rename::new(
+            &config.rewrite,
+            config.source.database,
+            config.target.database,
+        );
+        let stats = Arc::new(Stats::new(config.console.latency));
+        let patience = config.flow.reconnect_timeout;
+        let source_profile = probe(&config.source, source_needs(config, &rename), patience).await?;
+        show(printer, &config.source, &source_profile);
+        let target_profile = probe(&config.target, target_needs(config), patience).await?;
+        show(printer, &config.target, &target_profile);
+        refuse_same_database(config, &source_profile, &target_profile)?;
+        let context = Arc::new(Context::new(
+            stats.clone(),
+            config.flow.clone(),
+            stop.clone(),
+        ));
+        for (side, profile) in [
+            (Side::Source, &source_profile),
+            (Side::Target, &target_profile),
+        ] {
+            if let Some(offset) = profile.clock_offset {
+                context.clocks.set(side, offset);
+            }
+            for line in &profile.unproven {
+                stats.note(line.as_str());
+            }
+            for line in &profile.warnings {
+                warn!("{line}");
+            }
+        }
+        if context.clocks.shift().abs() > SAME {
+            let line = format!(
+                "the servers' clocks differ by {} ms: expiries are corrected for it",
+                context.clocks.shift()
+            );
+            warn!("{line}");
+            stats.note(line);
+        }
+        stats.set_total_keys(source_profile.keys.filter(|_| takes_all(config)));
+        let link = |endpoint: &Endpoint, profile: &Profile| {
+            let flow = &config.flow;
+            Arc::new(Link::new(
+                Arc::new(endpoint.clone()),
+                flow.reconnect,
+                flow.reconnect_timeout,
+                profile.no_touch,
+                stats.clone(),
+            ))
+        };
+        Ok(Self {
+            config,
+            printer,
+            rename: Arc::new(rename),
+            source: link(&config.source, &source_profile),
+            target: link(&config.target, &target_profile),
+            context,
+            source_profile,
+            target_profile,
+        })
+    }
+
+    /// Connections that the stages may open to a side: the monitor has one, where there is more than the least.
+    #[must_use]
+    pub fn pool(&self, side: Side) -> usize {
+        let pool = match side {
+            Side::Source => self.config.source.pool,
+            Side::Target => self.config.target.pool,
+        };
+        pool - usize::from(self.watches(side))
+    }
+
+    fn watches(&self, side: Side) -> bool {
+        match side {
+            Side::Source => self.config.source.pool > LEAST_AT_SOURCE,
+            Side::Target => self.config.target.pool > LEAST_AT_TARGET,
+        }
+    }
+
+    /// Enters a phase, and shows it.
+    pub fn begin(&self, phase: Phase) {
+        self.context.stats.enter(phase);
+        self.printer.start(self.context.stats.clone(), phase);
+    }
+
+    /// The one type that SCAN itself can filter by.
+    #[must_use]
+    pub fn scanned_type(&self) -> Option<&str> {
+        match self.config.selection.types.as_slice() {
+            [only] if self.source_profile.scan_type => Some(only),
+            _ => None,
+        }
+    }
+
+    /// Types that keys must be looked at for, because SCAN cannot filter by them; empty takes all.
+    #[must_use]
+    pub fn inspected_types(&self) -> &[String] {
+        match self.scanned_type() {
+            Some(_) => &[],
+            None => &self.config.selection.types,
+        }
+    }
+
+    /// The scan that deals keys to `outputs`.
+    #[must_use]
+    pub fn scan(&self, purpose: Purpose, outputs: Vec<Sender<Vec<Key>>>) -> ScanStage {
+        let selection = &self.config.selection;
+        let sieve = Sieve {
+            pattern: selection.pattern.clone(),
+            kind: self.scanned_type().map(str::to_owned),
+            count: selection.scan_count,
+            filter: Filter::new(selection),
+        };
+        ScanStage::new(
+            self.context.clone(),
+            self.source.clone(),
+            sieve,
+            self.rename.clone(),
+            purpose,
+            outputs,
+            self.source_profile.run_id.clone(),
+        )
+    }
+
+    /// How values are read.
+    #[must_use]
+    pub fn read_dialect(&self) -> read::Dialect {
+        let selection = &self.config.selection;
+        read::Dialect {
+            pexpiretime: self.source_profile.pexpiretime,
+            multi: self.source_profile.multi,
+            time: self.source_profile.time,
+            kinds: self.rename.needs_type() || !self.inspected_types().is_empty(),
+            memory: selection.memory_limit.map(|_| selection.memory_samples),
+            carriage: self.config.flow.carriage,
+        }
+    }
+
+    /// How entries are written.
+    #[must_use]
+    pub fn write_dialect(&self) -> write::Dialect {
+        let flow = &self.config.flow;
+        write::Dialect {
+            pxat: self.target_profile.pxat,
+            multi_exec: flow.multi_exec,
+            wait: (
+                flow.wait_replicas,
+                u64::try_from(flow.wait_timeout.as_millis()).unwrap_or(u64::MAX),
+            ),
+            drop_expiry: self.config.rewrite.drop_expiry,
+        }
+    }
+
+    /// Runs `work` with an eye on both servers.
+    pub async fn watch<T>(&self, work: impl Future<Output = T>) -> T {
+        let source = Arc::new(self.config.source.clone());
+        let target = Arc::new(self.config.target.clone());
+        let mut monitor = Monitor::new(
+            source,
+            target,
+            self.context.stats.clone(),
+            self.target_profile.evicted_keys,
+            (self.watches(Side::Source), self.watches(Side::Target)),
+        );
+        let done = tokio::select! {
+            done = work => done,
+            () = monitor.run(&self.context.clocks) => unreachable!("the monitor never ends"),
+            () = self.printer.run() => unreachable!("the printer never ends"),
+        };
+        monitor.last_look().await;
+        done
+    }
+
+    /// The report, and what the run came to.
+    pub fn close(&self, ended: Result<Ended, RunError>) -> Result<Outcome, RunError> {
+        let stats = &self.context.stats;
+        stats.enter(Phase::Done);
+        self.printer.finish_phase();
+        if self.config.flow.dry_run {
+            stats.note("dry run: nothing was written");
+        }
+        if matches!(ended, Ok(Ended::Early)) && !self.context.is_over_limit() {
+            stats.note("interrupted: not all keys were taken in");
+        }
+        if let Err(error) = &ended {
+            stats.note(format!("ended early: {error}"));
+        }
+        let summary = stats.summary();
+        self.printer
+            .report(&summary, self.config.console.report)
+            .map_err(|error| RunError::Internal(format!("standard output: {error}")))?;
+        let ended = ended?;
+        let clean = summary.is_clean();
+        Ok(match ended {
+            Ended::Early if self.context.is_over_limit() => Outcome::Different,
+            Ended::Early => Outcome::Interrupted,
+            Ended::Complete if clean => Outcome::Equal,
+            Ended::Complete => Outcome::Different,
+        })
+    }
+}
+
+/// Joins every stage; the first error or panic ends the run.
+pub(crate) async fn join_all<T: 'static>(
+    mut stages: JoinSet<anyhow::Result<T>>,
+) -> Result<(), RunError> {
+    while let Some(joined) = stages.join_next().await {
+        match joined {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => return Err(RunError::Internal(format!("{error:#}"))),
+            Err(error) => {
+                return Err(RunError::Internal(format!(
+                    "a stage ended in a panic: {error}"
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn show(printer: &Printer, endpoint: &Endpoint, profile: &Profile) {
+    let line = server_line(
+        endpoint.side,
+        &endpoint.address,
+        &profile.description,
+        profile.keys,
+        profile.memory,
+        profile.round_trip,
+    );
+    printer.line(&line);
+}
+
+fn source_needs(config: &Config, rename: &Rename) -> Needs {
+    let copies = config.command == Command::Replicate;
+    let verifies = config.verification.depth != Depth::None;
+    Needs {
+        scans: true,
+        reads: copies,
+        texts: copies && config.flow.carriage == Carriage::Auto,
+        memory: config.selection.memory_limit.is_some(),
+        kinds: verifies || rename.needs_type() || !config.selection.types.is_empty(),
+        scan_type: config.selection.types.len() == 1,
+        ..Needs::default()
+    }
+}
+
+fn target_needs(config: &Config) -> Needs {
+    let writes = config.command == Command::Replicate && !config.flow.dry_run;
+    Needs {
+        writes,
+        texts: config.flow.carriage == Carriage::Auto,
+        kinds: config.verification.depth != Depth::None && !config.flow.dry_run,
+        multi: writes && config.flow.multi_exec,
+        waits: writes && config.flow.wait_replicas > 0,
+        ..Needs::default()
+    }
+}
+
+/// Whether DBSIZE is the number of keys to go through.
+fn takes_all(config: &Config) -> bool {
+    let selection = &config.selection;
+    selection.pattern == b"*"
+        && selection.types.is_empty()
+        && selection.include.is_empty()
+        && selection.exclude.is_empty()
+        && selection.slots == [(0, 16383)]
+}
+
+fn refuse_same_database(
+    config: &Config,
+    source: &Profile,
+    target: &Profile,
+) -> Result<(), RunError> {
+    let same_server = match (&source.run_id, &target.run_id) {
+        (Some(source), Some(target)) => source == target,
+        _ => {
+            config.source.address == config.target.address
+                && !matches!(config.source.address, Address::Sentinel { .. })
+        }
+    };
+    if same_server && config.source.database == config.target.database {
+        let address = format!(
+            "{} database {}",
+            config.target.address, config.target.database
+        );
+        return Err(RunError::SameDatabase(address));
+    }
+    Ok(())
+}

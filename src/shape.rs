@@ -1,0 +1,218 @@
+//! What a key's name tells of its value: keys of one shape (the name without its digits) tend to be of one type and size.
+//!
+//! A guess that is wrong costs one more round trip, never a wrong copy.
+
+/// Shapes remembered; a new one takes the place of an old one with the same index.
+const SHAPES: usize = 4096;
+/// What a value of an unknown shape may weigh: a shape's first keys are read a few at a time.
+const UNKNOWN: u32 = 128 * 1024;
+/// The least that a value is taken for, with its key and its command.
+const LEAST: u32 = 64;
+/// Keys of shapes never seen that must have been learnt of before they are taken for alike.
+const ENOUGH: u32 = 32;
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Shape {
+    hash: u64,
+    seen: u32,
+    largest: u32,
+    text: bool,
+}
+
+impl Shape {
+    fn learn(&mut self, text: bool, len: usize) {
+        let len = u32::try_from(len).unwrap_or(u32::MAX);
+        self.seen = self.seen.saturating_add(1);
+        self.text = text;
+        // One giant among a million small keys is forgotten again, slowly.
+        self.largest = len.max(self.largest - self.largest / 512);
+    }
+
+    fn guess(&self) -> Guess {
+        Guess {
+            text: self.text,
+            bytes: self.largest.max(LEAST),
+            known: true,
+        }
+    }
+}
+
+/// What is expected of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Guess {
+    /// A string.
+    pub text: bool,
+    /// Bytes of its value.
+    pub bytes: u32,
+    /// Keys like it were read before.
+    pub known: bool,
+}
+
+/// What was learnt of all shapes.
+#[derive(Debug)]
+pub struct Shapes {
+    table: Vec<Shape>,
+    strangers: Shape,
+    /// Keys of unknown shapes that were asked for and answered.
+    met: usize,
+}
+
+impl Default for Shapes {
+    fn default() -> Self {
+        Self {
+            table: vec![Shape::default(); SHAPES],
+            strangers: Shape::default(),
+            met: 0,
+        }
+    }
+}
+
+impl Shapes {
+    /// What is expected of a key.
+    #[must_use]
+    pub fn guess(&self, name: &[u8]) -> Guess {
+        let hash = shape(name);
+        match self.table.get(index(hash)) {
+            Some(known) if known.hash == hash && known.seen > 0 => known.guess(),
+            _ if self.strangers.seen >= ENOUGH => {
+                let guess = self.strangers.guess();
+                Guess {
+                    bytes: guess.bytes.saturating_mul(4),
+                    ..guess
+                }
+            }
+            _ => Guess {
+                text: self.strangers.seen == 0 || self.strangers.text,
+                bytes: UNKNOWN,
+                known: false,
+            },
+        }
+    }
+
+    /// How many keys of unknown shapes may be read at once: more with each that was met.
+    #[must_use]
+    pub fn strangers_at_once(&self) -> usize {
+        self.met.max(2)
+    }
+
+    /// So many keys of unknown shapes were answered, whatever they turned out to be.
+    pub fn meet(&mut self, strangers: usize) {
+        self.met = self.met.saturating_add(strangers);
+    }
+
+    /// A key turned out to be no string. Its size is not known yet.
+    pub fn learn_no_text(&mut self, name: &[u8]) {
+        let hash = shape(name);
+        let Some(known) = self.table.get_mut(index(hash)) else {
+            return;
+        };
+        if known.hash == hash {
+            known.text = false;
+        }
+        self.strangers.text = false;
+    }
+
+    /// What a key turned out to be.
+    pub fn learn(&mut self, name: &[u8], text: bool, len: usize) {
+        let hash = shape(name);
+        let Some(known) = self.table.get_mut(index(hash)) else {
+            return;
+        };
+        if known.hash != hash || known.seen == 0 {
+            *known = Shape {
+                hash,
+                ..Shape::default()
+            };
+            self.strangers.learn(text, len);
+        }
+        known.learn(text, len);
+    }
+}
+
+fn index(hash: u64) -> usize {
+    usize::try_from(hash >> 40).unwrap_or_default() % SHAPES
+}
+
+/// Hash of a name in which every run of digits counts as one.
+fn shape(name: &[u8]) -> u64 {
+    const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mut hash = MIX;
+    let mut digits = false;
+    // A long name's tail is data: its head tells the shape.
+    for byte in name.iter().take(64) {
+        let digit = byte.is_ascii_digit();
+        if !(digit && digits) {
+            let byte = if digit { b'0' } else { *byte };
+            hash = (hash.rotate_left(5) ^ u64::from(byte)).wrapping_mul(MIX);
+        }
+        digits = digit;
+    }
+    hash
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_that_differ_in_digits_share_a_shape() {
+        assert_eq!(shape(b"user:1:name"), shape(b"user:20394:name"));
+        assert_ne!(shape(b"user:1:name"), shape(b"user:1:mail"));
+    }
+
+    #[test]
+    fn a_shape_is_learnt_from_its_keys() {
+        let mut shapes = Shapes::default();
+        assert_eq!(
+            shapes.guess(b"h:1"),
+            Guess {
+                text: true,
+                bytes: UNKNOWN,
+                known: false
+            }
+        );
+        shapes.learn(b"h:1", false, 100);
+        assert_eq!(
+            shapes.guess(b"h:2"),
+            Guess {
+                text: false,
+                bytes: 100,
+                known: true
+            }
+        );
+        assert_eq!(shapes.guess(b"other:2").bytes, UNKNOWN);
+    }
+
+    #[test]
+    fn names_without_a_shape_are_taken_for_alike_after_a_while() {
+        let mut shapes = Shapes::default();
+        for number in 0..200u32 {
+            let name: String = number
+                .to_string()
+                .chars()
+                .map(|digit| char::from(b'a' + digit as u8 % 26))
+                .collect();
+            shapes.learn(name.as_bytes(), true, 100);
+        }
+        assert_eq!(
+            shapes.guess(b"zzz"),
+            Guess {
+                text: true,
+                bytes: 400,
+                known: true
+            }
+        );
+    }
+
+    #[test]
+    fn a_giant_is_forgotten_slowly() {
+        let mut shapes = Shapes::default();
+        shapes.learn(b"k:1", true, 1_000_000);
+        shapes.learn(b"k:2", true, 10);
+        assert!(shapes.guess(b"k:3").bytes > 900_000);
+        for _ in 0..10_000 {
+            shapes.learn(b"k:4", true, 10);
+        }
+        assert!(shapes.guess(b"k:3").bytes < 2_000);
+    }
+}

@@ -1,0 +1,463 @@
+//! One batch of reads: its commands, and the table of answers that they are taken from.
+
+use crate::config::Carriage;
+use crate::entry::{Key, Millis};
+use crate::error::Lost;
+use crate::wire::{Connection, Outgoing, Span, Token};
+
+/// What the source can do, and what is asked of it.
+#[derive(Debug, Clone, Copy)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one ability that a server has or not"
+)]
+pub struct Dialect {
+    /// PEXPIRETIME (7.0); before: PTTL, counted from the TIME of the same instant.
+    pub pexpiretime: bool,
+    /// MULTI makes value and expiry one instant; without the right to it the expiry is asked before and after.
+    pub multi: bool,
+    /// TIME is allowed.
+    pub time: bool,
+    /// The type is asked for: names or filters need it.
+    pub kinds: bool,
+    /// SAMPLES for MEMORY USAGE where it is asked for.
+    pub memory: Option<u32>,
+    /// How strings are carried.
+    pub carriage: Carriage,
+}
+
+/// How a batch is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Road {
+    /// Type and memory alone, to decide.
+    Inspect,
+    /// Strings, by MGET.
+    Texts,
+    /// Anything, by DUMP.
+    Payloads,
+}
+
+/// A run of answers of one kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Column {
+    /// `+OK` of MULTI.
+    Opened,
+    /// `+QUEUED`.
+    Queued,
+    /// The header of EXEC's array.
+    Executed,
+    /// The header of TIME's array, the seconds, the microseconds.
+    Clock,
+    /// PEXPIRETIME or PTTL.
+    Expiry,
+    /// TYPE.
+    Kind,
+    /// MEMORY USAGE.
+    Memory,
+    /// The header of MGET's array.
+    Texts,
+    /// A string of MGET.
+    Text,
+    /// DUMP.
+    Payload,
+    /// The expiry asked again.
+    ExpiryAgain,
+}
+
+/// What one answer says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// Nothing of a key yet.
+    Part,
+    /// A key's value.
+    Found(Found),
+    /// The source has no such key.
+    Gone(usize),
+    /// The key is there and no string.
+    NoText(usize),
+    /// Value and expiry are not of one instant.
+    Torn(usize),
+    /// This key's own error.
+    Failed(usize, String),
+    /// The key's type and memory.
+    Inspected(usize, Option<u64>),
+}
+
+/// A value in the read buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Found {
+    /// Place of the key in the batch.
+    pub(super) row: usize,
+    /// Where the value lies.
+    pub(super) span: Span,
+    /// A string and not a payload.
+    pub(super) text: bool,
+    /// Expiry on the source's clock.
+    pub(super) expiry: Option<Millis>,
+}
+
+/// A batch, sent or to be sent.
+#[derive(Debug)]
+pub(super) struct Batch {
+    pub(super) road: Road,
+    pub(super) keys: Vec<Key>,
+    /// Bytes that its values are thought to have.
+    pub(super) bytes: usize,
+    /// Keys that it was sent with.
+    pub(super) size: usize,
+    /// Its keys are of shapes that nothing is known of.
+    pub(super) strange: bool,
+    /// Tries that failed.
+    pub(super) failed: u32,
+    /// Keys from the front whose fate is known: they are not asked for again.
+    pub(super) settled: usize,
+    columns: Vec<(Column, usize)>,
+    column: usize,
+    row: usize,
+    expiries: Vec<Millis>,
+    kinds: Vec<Vec<u8>>,
+    held: Vec<Option<Span>>,
+    /// What an expiry answer counts from: 0 where it is an instant already.
+    clock: Millis,
+    first_error: Option<String>,
+    refusal: Option<String>,
+}
+
+/// Expiry answers: no key, no expiry.
+const NO_KEY: i64 = -2;
+const NO_EXPIRY: i64 = -1;
+
+impl Batch {
+    pub(super) fn new(road: Road, keys: Vec<Key>, bytes: usize) -> Self {
+        Self {
+            road,
+            keys,
+            bytes,
+            size: 0,
+            strange: false,
+            failed: 0,
+            settled: 0,
+            columns: Vec::new(),
+            column: 0,
+            row: 0,
+            expiries: Vec::new(),
+            kinds: Vec::new(),
+            held: Vec::new(),
+            clock: 0,
+            first_error: None,
+            refusal: None,
+        }
+    }
+
+    /// A key's fate is known: it leaves the batch. Rows are settled in their order.
+    pub(super) fn settle(&mut self, row: usize) -> Option<Key> {
+        let key = std::mem::take(self.keys.get_mut(row)?);
+        self.settled = self.settled.max(row + 1);
+        Some(key)
+    }
+
+    /// The keys whose fate is not known.
+    pub(super) fn into_unsettled(self) -> impl Iterator<Item = Key> {
+        self.keys.into_iter().skip(self.settled)
+    }
+
+    /// Whether all answers have come.
+    pub(super) fn is_done(&self) -> bool {
+        self.column >= self.columns.len()
+    }
+
+    /// Whether what was read so far may be released while the batch goes on.
+    pub(super) fn is_streaming(&self) -> bool {
+        self.held.is_empty()
+    }
+
+    /// Why the batch was refused as a whole, once it is done.
+    pub(super) fn take_refusal(&mut self) -> Option<String> {
+        self.refusal.take()
+    }
+
+    /// The type of a key, where it was asked for.
+    pub(super) fn kind(&self, row: usize) -> Option<&[u8]> {
+        self.kinds.get(row).map(Vec::as_slice)
+    }
+
+    /// Encodes the commands, for the first time or again, without the keys that are settled.
+    pub(super) fn encode(&mut self, dialect: Dialect, out: &mut Outgoing, now: Millis) {
+        self.keys.drain(..self.settled.min(self.keys.len()));
+        self.settled = 0;
+        self.size = self.keys.len();
+        self.columns.clear();
+        self.column = 0;
+        self.row = 0;
+        self.expiries.clear();
+        self.kinds.clear();
+        self.held.clear();
+        self.first_error = None;
+        self.refusal = None;
+        // Without TIME, a PTTL counts from the earliest instant at which it can have been read: from now.
+        self.clock = if dialect.pexpiretime { 0 } else { now };
+        match self.road {
+            Road::Inspect => self.encode_inspection(dialect, out),
+            Road::Texts | Road::Payloads => self.encode_reads(dialect, out),
+        }
+    }
+
+    fn encode_inspection(&mut self, dialect: Dialect, out: &mut Outgoing) {
+        let keys = self.keys.len();
+        if dialect.kinds {
+            self.each(out, &[b"TYPE"]);
+            self.columns.push((Column::Kind, keys));
+        }
+        let Some(samples) = dialect.memory else {
+            return;
+        };
+        let mut digits = itoa::Buffer::new();
+        let samples = digits.format(samples);
+        for key in &self.keys {
+            out.words(&[
+                b"MEMORY",
+                b"USAGE",
+                &key.name,
+                b"SAMPLES",
+                samples.as_bytes(),
+            ]);
+        }
+        self.columns.push((Column::Memory, keys));
+    }
+
+    fn encode_reads(&mut self, dialect: Dialect, out: &mut Outgoing) {
+        let keys = self.keys.len();
+        let expiry: &[u8] = if dialect.pexpiretime {
+            b"PEXPIRETIME"
+        } else {
+            b"PTTL"
+        };
+        let clock = !dialect.pexpiretime && dialect.time;
+        let kinds = dialect.kinds && self.road == Road::Payloads;
+        let values = if self.road == Road::Texts { 1 } else { keys };
+        if dialect.multi {
+            let queued = usize::from(clock) + keys + if kinds { keys } else { 0 } + values;
+            out.words(&[b"MULTI"]);
+            self.columns.extend([
+                (Column::Opened, 1),
+                (Column::Queued, queued),
+                (Column::Executed, 1),
+            ]);
+        }
+        if clock {
+            out.words(&[b"TIME"]);
+            self.columns.push((Column::Clock, 3));
+        }
+        self.each(out, &[expiry]);
+        self.columns.push((Column::Expiry, keys));
+        if kinds {
+            self.each(out, &[b"TYPE"]);
+            self.columns.push((Column::Kind, keys));
+        }
+        if self.road == Road::Texts {
+            out.command(keys + 1);
+            out.word(b"MGET");
+            for key in &self.keys {
+                out.word(&key.name);
+            }
+            self.columns
+                .extend([(Column::Texts, 1), (Column::Text, keys)]);
+        } else {
+            self.each(out, &[b"DUMP"]);
+            self.columns.push((Column::Payload, keys));
+        }
+        if dialect.multi {
+            out.words(&[b"EXEC"]);
+        } else {
+            self.each(out, &[expiry]);
+            self.columns.push((Column::ExpiryAgain, keys));
+            self.held = vec![None; keys];
+        }
+        self.expiries.reserve(keys);
+    }
+
+    fn each(&self, out: &mut Outgoing, command: &[&[u8]]) {
+        for key in &self.keys {
+            out.command(command.len() + 1);
+            for word in command {
+                out.word(word);
+            }
+            out.word(&key.name);
+        }
+    }
+
+    /// Takes the answers that say nothing of a key, as many as have come.
+    pub(super) fn skip(&mut self, connection: &mut Connection) {
+        if let Some((Column::Queued, rows)) = self.columns.get(self.column).copied() {
+            self.row += connection.skip_queued(rows - self.row);
+            if self.row >= rows {
+                self.row = 0;
+                self.column += 1;
+            }
+        }
+    }
+
+    /// Takes one token of the answer.
+    pub(super) fn accept(&mut self, token: Token, connection: &Connection) -> Result<Answer, Lost> {
+        let Some((column, rows)) = self.columns.get(self.column).copied() else {
+            return Err(unexpected(token));
+        };
+        let row = self.row;
+        self.row += 1;
+        if self.row >= rows {
+            self.row = 0;
+            self.column += 1;
+        }
+        let error = |span: Span| String::from_utf8_lossy(connection.bytes(span)).into_owned();
+        Ok(match (column, token) {
+            (Column::Opened | Column::Queued, Token::Simple(_))
+            | (Column::Executed | Column::Texts, Token::Array(_)) => Answer::Part,
+            (Column::Queued, Token::Error(span)) => {
+                self.first_error.get_or_insert(error(span));
+                Answer::Part
+            }
+            (Column::Executed, Token::Error(span)) => {
+                self.end();
+                self.refusal = Some(self.first_error.take().unwrap_or_else(|| error(span)));
+                Answer::Part
+            }
+            (Column::Clock, Token::Array(_)) => {
+                self.clock = 0;
+                Answer::Part
+            }
+            (Column::Clock, Token::Bulk(span)) => {
+                let number: Millis = std::str::from_utf8(connection.bytes(span))
+                    .ok()
+                    .and_then(|text| text.parse().ok())
+                    .unwrap_or(0);
+                self.clock += if row == 1 {
+                    number * 1000
+                } else {
+                    number / 1000
+                };
+                Answer::Part
+            }
+            (Column::Clock, Token::Error(_)) => {
+                self.skip_rest_of_column(row, rows);
+                Answer::Part
+            }
+            (Column::Expiry, Token::Integer(expiry)) => {
+                self.expiries.push(expiry);
+                Answer::Part
+            }
+            (Column::Expiry, Token::Error(span)) => {
+                // Nothing is written whose expiry is not known.
+                self.refusal.get_or_insert(error(span));
+                self.expiries.push(NO_EXPIRY);
+                Answer::Part
+            }
+            (Column::Kind, Token::Simple(span) | Token::Bulk(span)) => {
+                self.kinds.push(connection.bytes(span).to_vec());
+                self.inspected_by_kind(row)
+            }
+            (Column::Kind, Token::Error(span)) => {
+                // A type that is not told is no reason to leave a key out: the read will say what is wrong.
+                tracing::debug!("TYPE: {}", error(span));
+                self.kinds.push(b"none".to_vec());
+                self.inspected_by_kind(row)
+            }
+            (Column::Memory, Token::Integer(bytes)) => {
+                Answer::Inspected(row, u64::try_from(bytes).ok())
+            }
+            (Column::Memory, Token::Nil) => Answer::Inspected(row, None),
+            (Column::Memory | Column::Payload, Token::Error(span)) => {
+                Answer::Failed(row, error(span))
+            }
+            (Column::Texts, Token::Error(span)) => {
+                self.skip_answers_of_texts();
+                self.refusal = Some(error(span));
+                Answer::Part
+            }
+            (Column::Text | Column::Payload, Token::Bulk(span)) => {
+                self.value(row, span, column == Column::Text)
+            }
+            (Column::Text, Token::Nil) if self.expiry(row) != NO_KEY => Answer::NoText(row),
+            (Column::Text | Column::Payload, Token::Nil) => Answer::Gone(row),
+            (Column::ExpiryAgain, Token::Integer(again)) => self.again(row, again),
+            (Column::ExpiryAgain, Token::Error(_)) => self.again(row, self.expiry(row)),
+            (_, token) => return Err(unexpected(token)),
+        })
+    }
+
+    /// Where the type alone was asked for, it is the whole answer.
+    fn inspected_by_kind(&self, row: usize) -> Answer {
+        let last = self
+            .columns
+            .last()
+            .is_some_and(|(column, _)| *column == Column::Kind);
+        if last {
+            Answer::Inspected(row, None)
+        } else {
+            Answer::Part
+        }
+    }
+
+    fn expiry(&self, row: usize) -> Millis {
+        self.expiries.get(row).copied().unwrap_or(NO_EXPIRY)
+    }
+
+    fn value(&mut self, row: usize, span: Span, text: bool) -> Answer {
+        if let Some(held) = self.held.get_mut(row) {
+            *held = Some(span);
+            return Answer::Part;
+        }
+        Answer::Found(Found {
+            row,
+            span,
+            text,
+            expiry: self.instant(row),
+        })
+    }
+
+    /// Without MULTI: the same expiry before and after makes it the value's.
+    fn again(&mut self, row: usize, again: Millis) -> Answer {
+        let before = self.expiry(row);
+        let Some(span) = self.held.get_mut(row).and_then(Option::take) else {
+            return Answer::Part;
+        };
+        // A PTTL falls while it is read.
+        let same = again == before
+            || (before >= 0 && again >= 0 && self.clock > 0 && (before - again).abs() < 1000);
+        if !same {
+            return Answer::Torn(row);
+        }
+        Answer::Found(Found {
+            row,
+            span,
+            text: self.road == Road::Texts,
+            expiry: self.instant(row),
+        })
+    }
+
+    fn instant(&self, row: usize) -> Option<Millis> {
+        let expiry = self.expiry(row);
+        (expiry >= 0).then(|| self.clock + expiry)
+    }
+
+    fn end(&mut self) {
+        self.column = self.columns.len();
+        self.row = 0;
+    }
+
+    fn skip_rest_of_column(&mut self, row: usize, rows: usize) {
+        if row + 1 < rows {
+            self.column += 1;
+            self.row = 0;
+        }
+    }
+
+    /// MGET answered one error for all its strings: there is no element to wait for.
+    fn skip_answers_of_texts(&mut self) {
+        self.column += 1;
+        self.row = 0;
+    }
+}
+
+fn unexpected(token: Token) -> Lost {
+    Lost::Protocol(format!("unexpected {token:?}"))
+}

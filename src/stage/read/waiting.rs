@@ -1,0 +1,177 @@
+//! Keys that wait to be read, sorted by road, and the batches that are cut from them.
+
+use std::collections::VecDeque;
+
+use super::batch::{Batch, Road};
+use crate::config::Carriage;
+use crate::entry::Key;
+use crate::shape::{Guess, Shapes};
+
+/// Most keys and predicted bytes of one batch.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    pub(super) keys: usize,
+    pub(super) bytes: usize,
+}
+
+/// What a key that is tried again is taken for.
+const RETRY_BYTES: usize = 64 * 1024;
+
+#[derive(Debug, Default)]
+struct Pile {
+    keys: Vec<Key>,
+    bytes: usize,
+}
+
+impl Pile {
+    fn take(&mut self, road: Road) -> Batch {
+        let bytes = std::mem::take(&mut self.bytes);
+        Batch::new(road, std::mem::take(&mut self.keys), bytes)
+    }
+}
+
+/// All keys of a lane that are not in flight.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    limits: Limits,
+    ready: VecDeque<Batch>,
+    /// Keys of shapes that nothing is known of.
+    strangers: VecDeque<Key>,
+    inspect: Pile,
+    texts: Pile,
+    payloads: Pile,
+}
+
+impl Waiting {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            ready: VecDeque::new(),
+            strangers: VecDeque::new(),
+            inspect: Pile::default(),
+            texts: Pile::default(),
+            payloads: Pile::default(),
+        }
+    }
+
+    /// Keys that wait.
+    pub(super) fn len(&self) -> usize {
+        let ready: usize = self.ready.iter().map(|batch| batch.keys.len()).sum();
+        ready
+            + self.strangers.len()
+            + self.inspect.keys.len()
+            + self.texts.keys.len()
+            + self.payloads.keys.len()
+    }
+
+    /// Keys of a full batch.
+    pub(super) fn limit(&self) -> usize {
+        self.limits.keys
+    }
+
+    /// A key joins its road's pile.
+    pub(super) fn add(&mut self, key: Key, road: Road, bytes: usize) {
+        let pile = match road {
+            Road::Inspect => &mut self.inspect,
+            Road::Texts => &mut self.texts,
+            Road::Payloads => &mut self.payloads,
+        };
+        if !pile.keys.is_empty()
+            && (pile.bytes + bytes > self.limits.bytes || pile.keys.len() >= self.limits.keys)
+        {
+            self.ready.push_back(pile.take(road));
+        }
+        if pile.keys.is_empty() {
+            pile.keys
+                .reserve(self.limits.keys.min(self.limits.bytes / bytes.max(1) + 1));
+        }
+        pile.keys.push(key);
+        pile.bytes += bytes;
+    }
+
+    /// A key joins the pile of the road that is guessed for it, or the strangers.
+    pub(super) fn add_guessed(&mut self, key: Key, shapes: &Shapes, carriage: Carriage) {
+        let guess = shapes.guess(&key.name);
+        if !guess.known {
+            return self.strangers.push_back(key);
+        }
+        let bytes = cost(guess, &key);
+        self.add(key, road(guess, carriage), bytes);
+    }
+
+    /// The next few strangers; those of which something is known by now join their piles.
+    pub(super) fn next_strangers(&mut self, shapes: &Shapes, carriage: Carriage) -> Option<Batch> {
+        let mut batch: Option<Batch> = None;
+        for _ in 0..self.strangers.len() {
+            let Some(key) = self.strangers.pop_front() else {
+                break;
+            };
+            let guess = shapes.guess(&key.name);
+            if guess.known {
+                let bytes = cost(guess, &key);
+                self.add(key, road(guess, carriage), bytes);
+                continue;
+            }
+            let batch =
+                batch.get_or_insert_with(|| Batch::new(road(guess, carriage), Vec::new(), 0));
+            if batch.keys.len() < shapes.strangers_at_once().min(self.limits.keys) {
+                batch.bytes += cost(guess, &key);
+                batch.keys.push(key);
+            } else {
+                self.strangers.push_back(key);
+            }
+        }
+        if let Some(batch) = &mut batch {
+            batch.strange = true;
+        }
+        batch
+    }
+
+    /// A batch of its own, for a key that was tried before.
+    pub(super) fn retry(&mut self, key: Key, road: Road, failed: u32) {
+        let mut batch = Batch::new(road, vec![key], RETRY_BYTES);
+        batch.failed = failed;
+        self.ready.push_back(batch);
+    }
+
+    /// The next batch: a full one, or where `partial` is wanted the fullest there is.
+    pub(super) fn next(&mut self, partial: bool) -> Option<Batch> {
+        if let Some(batch) = self.ready.pop_front() {
+            return Some(batch);
+        }
+        let piles = [
+            (Road::Inspect, &mut self.inspect),
+            (Road::Texts, &mut self.texts),
+            (Road::Payloads, &mut self.payloads),
+        ];
+        let (road, pile) = piles.into_iter().max_by_key(|(_, pile)| pile.keys.len())?;
+        let full = pile.keys.len() >= self.limits.keys || pile.bytes >= self.limits.bytes;
+        ((full || partial) && !pile.keys.is_empty()).then(|| pile.take(road))
+    }
+
+    /// Everything, for a lane that has no hope left.
+    pub(super) fn drain(&mut self) -> Vec<Key> {
+        let piles = [
+            (Road::Inspect, &mut self.inspect),
+            (Road::Texts, &mut self.texts),
+            (Road::Payloads, &mut self.payloads),
+        ];
+        let rest = piles.into_iter().map(|(road, pile)| pile.take(road));
+        let batches = self.ready.drain(..).chain(rest);
+        let keys = batches.flat_map(|batch| batch.keys);
+        keys.chain(self.strangers.drain(..)).collect()
+    }
+}
+
+fn cost(guess: Guess, key: &Key) -> usize {
+    usize::try_from(guess.bytes)
+        .unwrap_or(usize::MAX)
+        .saturating_add(key.name.len())
+}
+
+fn road(guess: Guess, carriage: Carriage) -> Road {
+    match carriage {
+        Carriage::Auto if guess.text => Road::Texts,
+        Carriage::Auto | Carriage::Dump => Road::Payloads,
+    }
+}

@@ -1,0 +1,417 @@
+//! Compares keys by existence, type and expiry: the source is asked first, the target for what the source holds.
+
+mod question;
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::num::NonZeroU64;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::{Instant, timeout};
+
+use self::question::{Expiries, Kind, NO_EXPIRY, NO_KEY, Question, State};
+use super::Context;
+use crate::clock;
+use crate::config::{RetryLimit, Side};
+use crate::entry::{Key, Millis};
+use crate::error::{Lost, RunError};
+use crate::queue::Receiver;
+use crate::stats::{Difference, DifferenceKind, Step};
+use crate::text::printable;
+use crate::transform::Rename;
+use crate::window::Window;
+use crate::wire::{Connection, Link};
+
+const BATCH_KEYS: usize = 500;
+
+/// What is compared, and how.
+#[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one ability or wish")]
+pub struct Terms {
+    /// PEXPIRETIME at the source; before 7.0 PTTL.
+    pub source_pexpiretime: bool,
+    /// The same at the target.
+    pub target_pexpiretime: bool,
+    /// TIME is allowed at the source: what its PTTLs count from.
+    pub source_time: bool,
+    /// The same at the target.
+    pub target_time: bool,
+    /// Expiry counts.
+    pub expiry: bool,
+    /// Largest difference of expiries that counts as equal.
+    pub tolerance: Duration,
+    /// Types to look at; empty looks at all.
+    pub kinds: Vec<String>,
+    /// Keys over this many bytes of MEMORY USAGE are left out.
+    pub memory_limit: Option<NonZeroU64>,
+    /// SAMPLES of MEMORY USAGE.
+    pub memory_samples: u32,
+}
+
+/// A key that differed when it was looked at.
+#[derive(Debug, Clone)]
+pub struct Suspect {
+    /// The source's key.
+    pub key: Key,
+    /// What differed.
+    pub difference: Difference,
+}
+
+/// Where lanes put what differs.
+#[derive(Debug, Default, Clone)]
+pub struct Suspects {
+    found: Arc<Mutex<Vec<Suspect>>>,
+}
+
+impl Suspects {
+    /// All that were found since the last time.
+    #[must_use]
+    pub fn take(&self) -> Vec<Suspect> {
+        std::mem::take(&mut self.found.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn add(&self, suspects: Vec<Suspect>) {
+        self.found
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(suspects);
+    }
+}
+
+/// One verify lane.
+pub struct VerifyLane {
+    context: Arc<Context>,
+    terms: Terms,
+    rename: Arc<Rename>,
+    input: Receiver<Vec<Key>>,
+    suspects: Suspects,
+    source: Half,
+    target: Half,
+    open: bool,
+}
+
+/// One side's connection and what it was asked.
+struct Half {
+    link: Arc<Link>,
+    expiries: Expiries,
+    flying: VecDeque<Question>,
+    window: Window,
+    failed: u32,
+}
+
+enum Turn {
+    Keys(Option<Vec<Key>>),
+    Moved(Side, Result<(), Lost>),
+}
+
+impl VerifyLane {
+    /// A lane that compares what comes from `input`.
+    #[must_use]
+    pub fn new(
+        context: Arc<Context>,
+        (source, target): (Arc<Link>, Arc<Link>),
+        terms: Terms,
+        rename: Arc<Rename>,
+        input: Receiver<Vec<Key>>,
+        suspects: Suspects,
+    ) -> Self {
+        let half = |link, expiries| Half {
+            link,
+            expiries,
+            flying: VecDeque::new(),
+            window: Window::new(context.flow.pipeline, 4 * BATCH_KEYS),
+            failed: 0,
+        };
+        let source = half(
+            source,
+            Expiries::new(terms.source_pexpiretime, terms.source_time),
+        );
+        let target = half(
+            target,
+            Expiries::new(terms.target_pexpiretime, terms.target_time),
+        );
+        Self {
+            context,
+            terms,
+            rename,
+            input,
+            suspects,
+            source,
+            target,
+            open: true,
+        }
+    }
+
+    /// Runs until the input is closed and everything is compared.
+    pub async fn run(mut self) -> anyhow::Result<()> {
+        if let Err(error) = self.compare().await {
+            self.context.give_up(error);
+            // Whoever deals keys must not wait for a lane that has ended.
+            while self.input.receive().await.is_some() {}
+        }
+        Ok(())
+    }
+
+    async fn compare(&mut self) -> Result<(), RunError> {
+        let mut source = self.source.link.open().await?;
+        let mut target = self.target.link.open().await?;
+        loop {
+            while self.open && self.may_ask() {
+                let Some(keys) = self.input.try_receive() else {
+                    break;
+                };
+                self.ask_source(keys, &mut source);
+            }
+            if let Err(lost) = self.take_source(&mut source, &mut target) {
+                self.source
+                    .recover(&mut source, lost, self.context.flow.read_retry)
+                    .await?;
+                continue;
+            }
+            if let Err(lost) = self.take_target(&mut target) {
+                self.target
+                    .recover(&mut target, lost, self.context.flow.read_retry)
+                    .await?;
+                continue;
+            }
+            if self.source.flying.is_empty() && self.target.flying.is_empty() && !self.open {
+                return Ok(());
+            }
+            match self.wait(&mut source, &mut target).await {
+                Turn::Keys(Some(keys)) => self.ask_source(keys, &mut source),
+                Turn::Keys(None) => self.open = false,
+                Turn::Moved(_, Ok(())) => {}
+                Turn::Moved(Side::Source, Err(lost)) => {
+                    self.source
+                        .recover(&mut source, lost, self.context.flow.read_retry)
+                        .await?;
+                }
+                Turn::Moved(Side::Target, Err(lost)) => {
+                    self.target
+                        .recover(&mut target, lost, self.context.flow.read_retry)
+                        .await?;
+                }
+            }
+        }
+    }
+
+    /// The target's answers bound what the source is asked: both windows must be open.
+    fn may_ask(&self) -> bool {
+        self.source.window.is_open() && self.target.window.is_open()
+    }
+
+    async fn wait(&mut self, source: &mut Connection, target: &mut Connection) -> Turn {
+        let hungry = self.open && self.may_ask();
+        let (asked, told) = (
+            !self.source.flying.is_empty(),
+            !self.target.flying.is_empty(),
+        );
+        let limits = (source.limit(), target.limit());
+        tokio::select! {
+            keys = self.input.receive(), if hungry => Turn::Keys(keys),
+            moved = timeout(limits.0, source.drive()), if asked => {
+                Turn::Moved(Side::Source, moved.unwrap_or(Err(Lost::Timeout(limits.0))))
+            }
+            moved = timeout(limits.1, target.drive()), if told => {
+                Turn::Moved(Side::Target, moved.unwrap_or(Err(Lost::Timeout(limits.1))))
+            }
+        }
+    }
+
+    fn ask_source(&mut self, keys: Vec<Key>, source: &mut Connection) {
+        let names = keys.iter().map(|key| key.name.clone()).collect();
+        let memory = self.terms.memory_limit.map(|_| self.terms.memory_samples);
+        let now = self
+            .context
+            .clocks
+            .now(Side::Source)
+            .unwrap_or_else(clock::now);
+        self.source
+            .ask(Question::new(keys, Vec::new(), names, memory, now), source);
+    }
+
+    fn take_source(
+        &mut self,
+        source: &mut Connection,
+        target: &mut Connection,
+    ) -> Result<(), Lost> {
+        while let Some(question) = self.source.next_answered(source)? {
+            self.ask_target(question, target);
+        }
+        Ok(())
+    }
+
+    /// What the source holds and the run wants is asked of the target.
+    fn ask_target(&mut self, question: Question, target: &mut Connection) {
+        let mut names = Vec::with_capacity(question.keys.len());
+        let mut keys = Vec::with_capacity(question.keys.len());
+        let mut expected = Vec::with_capacity(question.keys.len());
+        let asked = question.keys.len();
+        for (key, state) in question.keys.into_iter().zip(question.seen) {
+            if let Some(error) = &state.error {
+                self.fail(Side::Source, &key, error);
+                continue;
+            }
+            if !self.is_wanted(&state) {
+                continue;
+            }
+            let name = match self.rename.apply(&key.name, Some(&state.kind)) {
+                Cow::Borrowed(_) => key.name.clone(),
+                Cow::Owned(name) => Bytes::from(name),
+            };
+            names.push(name);
+            keys.push(key);
+            expected.push(state);
+        }
+        self.context.stats.compared((asked - keys.len()) as u64);
+        if keys.is_empty() {
+            return;
+        }
+        let now = self
+            .context
+            .clocks
+            .now(Side::Target)
+            .unwrap_or_else(clock::now);
+        self.target
+            .ask(Question::new(keys, expected, names, None, now), target);
+    }
+
+    fn fail(&self, side: Side, key: &Key, error: &str) {
+        tracing::error!("not compared: {}: {side}: {error}", printable(&key.name));
+        self.context.stats.failed(Step::Compare, &key.name, error);
+    }
+
+    fn is_wanted(&self, state: &State) -> bool {
+        let gone = *state.kind == *b"none" || state.expiry == NO_KEY;
+        let kinds = &self.terms.kinds;
+        let other_kind =
+            !kinds.is_empty() && !kinds.iter().any(|wanted| wanted.as_bytes() == &*state.kind);
+        let large = self
+            .terms
+            .memory_limit
+            .is_some_and(|limit| state.memory > limit.get());
+        !(gone || other_kind || large)
+    }
+
+    fn take_target(&mut self, target: &mut Connection) -> Result<(), Lost> {
+        let shift = self.context.clocks.shift();
+        while let Some(question) = self.target.next_answered(target)? {
+            self.context.stats.compared(question.keys.len() as u64);
+            let mut suspects = Vec::new();
+            for ((key, expected), seen) in question
+                .keys
+                .into_iter()
+                .zip(question.expected)
+                .zip(question.seen)
+            {
+                if let Some(error) = &seen.error {
+                    self.fail(Side::Target, &key, error);
+                } else if let Some(kind) = self.differ(&expected, &seen, shift) {
+                    let difference = Difference {
+                        key: key.name.to_vec(),
+                        kind,
+                    };
+                    suspects.push(Suspect { key, difference });
+                }
+            }
+            if !suspects.is_empty() {
+                self.suspects.add(suspects);
+            }
+        }
+        Ok(())
+    }
+
+    fn differ(&self, expected: &State, seen: &State, shift: Millis) -> Option<DifferenceKind> {
+        let text = |kind: &Kind| String::from_utf8_lossy(kind).into_owned();
+        if *seen.kind == *b"none" || seen.expiry == NO_KEY {
+            return Some(DifferenceKind::Missing {
+                r#type: text(&expected.kind),
+            });
+        }
+        if expected.kind != seen.kind {
+            return Some(DifferenceKind::Type {
+                expected: text(&expected.kind),
+                found: text(&seen.kind),
+            });
+        }
+        if !self.terms.expiry {
+            return None;
+        }
+        let wanted = if expected.expiry == NO_EXPIRY {
+            NO_EXPIRY
+        } else {
+            expected.expiry + shift
+        };
+        let same = match (wanted, seen.expiry) {
+            (NO_EXPIRY, NO_EXPIRY) => true,
+            (NO_EXPIRY, _) | (_, NO_EXPIRY) => false,
+            (wanted, found) => {
+                u128::from(wanted.abs_diff(found)) <= self.terms.tolerance.as_millis()
+            }
+        };
+        let now = self
+            .context
+            .clocks
+            .now(Side::Target)
+            .unwrap_or_else(clock::now);
+        let left = |expiry: Millis| {
+            if expiry == NO_EXPIRY {
+                NO_EXPIRY
+            } else {
+                expiry - now
+            }
+        };
+        (!same).then(|| DifferenceKind::Ttl {
+            expected: left(wanted),
+            found: left(seen.expiry),
+        })
+    }
+}
+
+impl Half {
+    fn ask(&mut self, mut question: Question, connection: &mut Connection) {
+        question.encode(self.expiries, connection);
+        self.window.send(question.names.len(), Instant::now());
+        self.flying.push_back(question);
+    }
+
+    /// The oldest question, once all its answers have come.
+    fn next_answered(&mut self, connection: &mut Connection) -> Result<Option<Question>, Lost> {
+        while let Some(head) = self.flying.front_mut() {
+            if head.is_done() {
+                connection.release();
+                self.window.answer(Instant::now());
+                self.failed = 0;
+                return Ok(self.flying.pop_front());
+            }
+            let Some(token) = connection.token()? else {
+                return Ok(None);
+            };
+            head.accept(token, self.expiries, connection)?;
+        }
+        Ok(None)
+    }
+
+    /// Asks again on another connection what has no answer.
+    async fn recover(
+        &mut self,
+        connection: &mut Connection,
+        lost: Lost,
+        retry: RetryLimit,
+    ) -> Result<(), RunError> {
+        self.failed += 1;
+        if !retry.allows(self.failed) {
+            return Err(self
+                .link
+                .unusable(&format!("{lost} (tried {} times)", self.failed)));
+        }
+        self.window.reset();
+        *connection = self.link.reopen(&lost).await?;
+        for question in std::mem::take(&mut self.flying) {
+            self.ask(question, connection);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,434 @@
+//! One batch of writes: the cheapest commands for its entries, and whose answer is whose.
+
+use std::collections::HashSet;
+
+use crate::entry::{Entry, Millis, Value};
+use crate::error::Lost;
+use crate::queue::Lease;
+use crate::wire::{Connection, Outgoing, Token};
+
+/// What the target can do, and what is wanted around a batch.
+#[derive(Debug, Clone, Copy)]
+pub struct Dialect {
+    /// SET … PXAT (6.2); before: SET and PEXPIREAT in MULTI.
+    pub pxat: bool,
+    /// MULTI/EXEC around each batch.
+    pub multi_exec: bool,
+    /// WAIT for this many replicas, so many milliseconds; 0 replicas is off.
+    pub wait: (u32, u64),
+    /// Keys are written without their expiry.
+    pub drop_expiry: bool,
+}
+
+/// The clocks' part of a batch.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment {
+    /// Now on the source's clock, where it is known: an entry past its expiry is deleted, not written.
+    pub(super) source_now: Option<Millis>,
+    /// What is added to expiries.
+    pub(super) shift: Millis,
+}
+
+/// Most bytes that a batch makes room for beforehand.
+const MOST_RESERVED: usize = 1024 * 1024;
+
+/// How an entry is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Way {
+    Set,
+    SetUntil(Millis),
+    Restore(Millis),
+    Delete,
+}
+
+/// Answers to come, in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Due {
+    /// A status of MULTI or of queueing: an error here refuses the transaction.
+    Envelope,
+    /// EXEC's array; the transaction ends with so many answers.
+    Executed,
+    /// These entries of the order.
+    Rows { first: usize, count: usize },
+    /// PEXPIREAT's number, behind the SET of the same transaction.
+    Number,
+    /// WAIT's number.
+    Replicas,
+}
+
+/// A batch, in flight or to be sent.
+#[derive(Debug)]
+pub(super) struct Batch {
+    pub(super) entries: Vec<Entry>,
+    pub(super) lease: Lease,
+    /// Tries that failed.
+    pub(super) failed: u32,
+    /// Each key has a command of its own.
+    pub(super) careful: bool,
+    order: Vec<usize>,
+    due: Vec<Due>,
+    next: usize,
+    commands: Vec<&'static str>,
+    envelope_error: Option<String>,
+    /// What went wrong, by entry.
+    pub(super) errors: Vec<(usize, String)>,
+    /// WAIT's answer was too small.
+    pub(super) short_of_replicas: Option<i64>,
+}
+
+impl Batch {
+    pub(super) fn new(entries: Vec<Entry>, lease: Lease) -> Self {
+        Self {
+            entries,
+            lease,
+            failed: 0,
+            careful: false,
+            order: Vec::new(),
+            due: Vec::new(),
+            next: 0,
+            commands: Vec::new(),
+            envelope_error: None,
+            errors: Vec::new(),
+            short_of_replicas: None,
+        }
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.next >= self.due.len()
+    }
+
+    /// Entries from the front that have their answer, in a batch whose keys each have a command of their own.
+    pub(super) fn answered_rows(&self) -> usize {
+        let (told, due) = self.due.split_at(self.next.min(self.due.len()));
+        let rows = told
+            .iter()
+            .filter(|due| matches!(due, Due::Rows { .. }))
+            .count();
+        // An expiry of its own belongs to the row before it.
+        rows - usize::from(rows > 0 && due.first() == Some(&Due::Number))
+    }
+
+    /// The commands that the batch is made of.
+    pub(super) fn commands(&self) -> &[&'static str] {
+        &self.commands
+    }
+
+    fn uses(&mut self, command: &'static str) {
+        if !self.commands.contains(&command) {
+            self.commands.push(command);
+        }
+    }
+
+    /// Encodes the commands, for the first time or again.
+    pub(super) fn encode(&mut self, dialect: Dialect, moment: Moment, out: &mut Outgoing) {
+        self.due.clear();
+        self.next = 0;
+        self.errors.clear();
+        self.envelope_error = None;
+        self.commands.clear();
+        self.short_of_replicas = None;
+        // Long values are not copied, and one more move of a few is no matter.
+        let bytes: usize = self.entries.iter().map(Entry::cost).sum();
+        out.reserve(bytes.min(MOST_RESERVED));
+        let ways: Vec<Way> = self
+            .entries
+            .iter()
+            .map(|entry| way(entry, dialect, moment))
+            .collect();
+        let enveloped = dialect.multi_exec && !self.careful;
+        if enveloped {
+            out.words(&[b"MULTI"]);
+            self.due.push(Due::Envelope);
+        }
+        let commands = self.due.len();
+        if self.careful || self.repeats_a_key(&ways) {
+            self.order = (0..self.entries.len()).collect();
+            self.encode_one_by_one(&ways, dialect, enveloped, out);
+        } else {
+            self.encode_grouped(&ways, dialect, enveloped, out);
+        }
+        if enveloped {
+            let rows: Vec<Due> = self.due.drain(commands..).collect();
+            self.due.extend(rows.iter().map(|_| Due::Envelope));
+            out.words(&[b"EXEC"]);
+            self.due.push(Due::Executed);
+            self.due.extend(rows);
+        }
+        let (replicas, limit) = dialect.wait;
+        if replicas > 0 {
+            let mut count = itoa::Buffer::new();
+            let mut millis = itoa::Buffer::new();
+            out.words(&[
+                b"WAIT",
+                count.format(replicas).as_bytes(),
+                millis.format(limit).as_bytes(),
+            ]);
+            self.due.push(Due::Replicas);
+        }
+    }
+
+    /// Whether one key stands twice in a batch whose commands are of several kinds: then their order counts.
+    fn repeats_a_key(&self, ways: &[Way]) -> bool {
+        let Some(first) = ways.first() else {
+            return false;
+        };
+        if ways
+            .iter()
+            .all(|way| std::mem::discriminant(way) == std::mem::discriminant(first))
+        {
+            return false;
+        }
+        let mut seen = HashSet::with_capacity_and_hasher(
+            self.entries.len(),
+            foldhash::fast::FixedState::default(),
+        );
+        !self.entries.iter().all(|entry| seen.insert(entry.key.road))
+    }
+
+    fn encode_one_by_one(
+        &mut self,
+        ways: &[Way],
+        dialect: Dialect,
+        enveloped: bool,
+        out: &mut Outgoing,
+    ) {
+        for (row, way) in ways.iter().enumerate() {
+            self.encode_single(row, row, *way, dialect, enveloped, out);
+        }
+    }
+
+    fn encode_grouped(
+        &mut self,
+        ways: &[Way],
+        dialect: Dialect,
+        enveloped: bool,
+        out: &mut Outgoing,
+    ) {
+        self.order.clear();
+        let of = |wanted: fn(&Way) -> bool| {
+            ways.iter()
+                .enumerate()
+                .filter(move |(_, way)| wanted(way))
+                .map(|(row, _)| row)
+        };
+        self.order.extend(of(|way| *way == Way::Set));
+        let sets = self.order.len();
+        self.order.extend(of(|way| *way == Way::Delete));
+        let deletes = self.order.len() - sets;
+        self.order
+            .extend(of(|way| !matches!(way, Way::Set | Way::Delete)));
+        if sets > 0 {
+            out.command(1 + 2 * sets);
+            out.word(b"MSET");
+            for entry in self
+                .order
+                .iter()
+                .take(sets)
+                .filter_map(|row| self.entries.get(*row))
+            {
+                out.word(&entry.key.name);
+                if let Value::Text(value) = &entry.value {
+                    out.value(value);
+                }
+            }
+            self.uses("MSET");
+            self.due.push(Due::Rows {
+                first: 0,
+                count: sets,
+            });
+        }
+        if deletes > 0 {
+            out.command(1 + deletes);
+            out.word(b"DEL");
+            for entry in self
+                .order
+                .iter()
+                .skip(sets)
+                .take(deletes)
+                .filter_map(|row| self.entries.get(*row))
+            {
+                out.word(&entry.key.name);
+            }
+            self.uses("DEL");
+            self.due.push(Due::Rows {
+                first: sets,
+                count: deletes,
+            });
+        }
+        for place in sets + deletes..self.order.len() {
+            let Some(row) = self.order.get(place).copied() else {
+                continue;
+            };
+            let Some(way) = ways.get(row).copied() else {
+                continue;
+            };
+            self.encode_single(place, row, way, dialect, enveloped, out);
+        }
+    }
+
+    fn encode_single(
+        &mut self,
+        place: usize,
+        row: usize,
+        way: Way,
+        dialect: Dialect,
+        enveloped: bool,
+        out: &mut Outgoing,
+    ) {
+        let Some(entry) = self.entries.get(row) else {
+            return;
+        };
+        let entry = entry.clone();
+        let name = &entry.key.name;
+        let answer = Due::Rows {
+            first: place,
+            count: 1,
+        };
+        self.uses(match (way, &entry.value) {
+            (Way::Delete, _) | (_, Value::Gone) => "DEL",
+            (_, Value::Payload(_)) => "RESTORE",
+            (_, Value::Text(_)) => "SET",
+        });
+        match (way, &entry.value) {
+            (Way::Delete, _) | (_, Value::Gone) => {
+                out.words(&[b"DEL", name]);
+                self.due.push(answer);
+            }
+            (Way::Restore(expiry), Value::Payload(payload)) => {
+                out.command(if expiry == 0 { 5 } else { 6 });
+                out.word(b"RESTORE");
+                out.word(name);
+                out.number(expiry);
+                out.value(payload);
+                out.word(b"REPLACE");
+                if expiry != 0 {
+                    out.word(b"ABSTTL");
+                }
+                self.due.push(answer);
+            }
+            (Way::SetUntil(expiry), Value::Text(value)) if dialect.pxat => {
+                out.command(5);
+                out.word(b"SET");
+                out.word(name);
+                out.value(value);
+                out.word(b"PXAT");
+                out.number(expiry);
+                self.due.push(answer);
+            }
+            (Way::SetUntil(expiry), Value::Text(value)) => {
+                if !enveloped {
+                    out.words(&[b"MULTI"]);
+                    self.due.extend([Due::Envelope; 3]);
+                }
+                set(name, value, out);
+                out.command(3);
+                out.word(b"PEXPIREAT");
+                out.word(name);
+                out.number(expiry);
+                if !enveloped {
+                    out.words(&[b"EXEC"]);
+                    self.due.push(Due::Executed);
+                }
+                self.due.extend([answer, Due::Number]);
+            }
+            (_, Value::Text(value)) => {
+                set(name, value, out);
+                self.due.push(answer);
+            }
+            (_, Value::Payload(_)) => {}
+        }
+    }
+
+    /// Takes one token of the answer.
+    pub(super) fn accept(&mut self, token: Token, connection: &Connection) -> Result<(), Lost> {
+        let Some(due) = self.due.get(self.next).copied() else {
+            return Err(unexpected(token));
+        };
+        self.next += 1;
+        let error = |span| String::from_utf8_lossy(connection.bytes(span)).into_owned();
+        match (due, token) {
+            (Due::Envelope, Token::Simple(_))
+            | (Due::Number, Token::Integer(_))
+            | (Due::Executed, Token::Array(_)) => {
+                self.envelope_error = if due == Due::Envelope {
+                    self.envelope_error.take()
+                } else {
+                    None
+                };
+            }
+            (Due::Envelope, Token::Error(span)) => {
+                self.envelope_error.get_or_insert(error(span));
+            }
+            (Due::Executed, Token::Error(span)) => {
+                let message = self.envelope_error.take().unwrap_or_else(|| error(span));
+                // The answers of the transaction do not come: all its rows have this error.
+                while let Some(due) = self.due.get(self.next).copied() {
+                    match due {
+                        Due::Rows { first, count } => self.fail_rows(first, count, &message),
+                        Due::Number => {}
+                        Due::Envelope | Due::Executed | Due::Replicas => break,
+                    }
+                    self.next += 1;
+                }
+            }
+            (Due::Rows { .. }, Token::Simple(_) | Token::Integer(_)) => {}
+            (Due::Rows { first, count }, Token::Error(span)) => {
+                let message = error(span);
+                self.fail_rows(first, count, &message);
+            }
+            (Due::Number, Token::Error(span)) => {
+                let message = error(span);
+                if let Some(Due::Rows { first, count }) = self
+                    .next
+                    .checked_sub(2)
+                    .and_then(|at| self.due.get(at))
+                    .copied()
+                {
+                    self.fail_rows(first, count, &message);
+                }
+            }
+            (Due::Replicas, Token::Integer(replicas)) => self.short_of_replicas = Some(replicas),
+            (Due::Replicas, Token::Error(span)) => {
+                tracing::debug!("WAIT: {}", error(span));
+                self.short_of_replicas = Some(0);
+            }
+            (_, token) => return Err(unexpected(token)),
+        }
+        Ok(())
+    }
+
+    fn fail_rows(&mut self, first: usize, count: usize, message: &str) {
+        for row in self.order.iter().skip(first).take(count) {
+            self.errors.push((*row, message.to_owned()));
+        }
+    }
+}
+
+fn set(name: &[u8], value: &bytes::Bytes, out: &mut Outgoing) {
+    out.command(3);
+    out.word(b"SET");
+    out.word(name);
+    out.value(value);
+}
+
+fn way(entry: &Entry, dialect: Dialect, moment: Moment) -> Way {
+    let expiry = entry.expiry.filter(|_| !dialect.drop_expiry);
+    let due = entry
+        .expiry
+        .zip(moment.source_now)
+        .is_some_and(|(expiry, now)| expiry <= now);
+    let expiry = expiry.map(|expiry| expiry + moment.shift);
+    match (&entry.value, expiry) {
+        (Value::Gone, _) => Way::Delete,
+        _ if due => Way::Delete,
+        // An instant at or before the epoch is an error to PXAT, and none to ABSTTL.
+        (_, Some(expiry)) if expiry <= 0 => Way::Delete,
+        (Value::Text(_), None) => Way::Set,
+        (Value::Text(_), Some(expiry)) => Way::SetUntil(expiry),
+        (Value::Payload(_), expiry) => Way::Restore(expiry.unwrap_or(0)),
+    }
+}
+
+fn unexpected(token: Token) -> Lost {
+    Lost::Protocol(format!("unexpected {token:?}"))
+}

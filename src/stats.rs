@@ -1,0 +1,533 @@
+//! What happened so far: counters that every stage adds to.
+
+mod process;
+mod summary;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+
+pub use self::process::{cpu_time, peak_memory};
+pub use self::summary::{
+    Counts, Difference, DifferenceKind, Differences, Failure, Latencies, Latency, Phase,
+    Reconnects, SkipReason, Skipped, Step, Summary,
+};
+use crate::config::Side;
+
+/// Failures, and differences, that are kept with their key's name; beyond that they are only counted.
+pub const KEPT: usize = 1000;
+
+/// The counters of a run, shared by its stages. Methods take a count, to be called once a batch.
+#[derive(Debug)]
+pub struct Stats {
+    started: Instant,
+    latency: Option<Mutex<Histograms>>,
+    marks: Mutex<Marks>,
+    /// Keys that the source is thought to have; [`UNKNOWN`] where nobody knows.
+    total_keys: AtomicU64,
+    scan_complete: AtomicBool,
+    compare_complete: AtomicBool,
+    scanned: AtomicU64,
+    written: AtomicU64,
+    deleted: AtomicU64,
+    skipped_memory_limit: AtomicU64,
+    skipped_other_type: AtomicU64,
+    skipped_nameless: AtomicU64,
+    skipped_dry_run: AtomicU64,
+    failed: AtomicU64,
+    bytes_read: AtomicU64,
+    bytes_written: AtomicU64,
+    retries: AtomicU64,
+    source_reconnects: AtomicU64,
+    target_reconnects: AtomicU64,
+    redone_alone: AtomicU64,
+    payload_refused: AtomicU64,
+    evicted: AtomicU64,
+    compared: AtomicU64,
+    compare_failed: AtomicU64,
+    missing: AtomicU64,
+    wrong_type: AtomicU64,
+    wrong_value: AtomicU64,
+    wrong_ttl: AtomicU64,
+    failures: Mutex<Vec<Failure>>,
+    differences: Mutex<Vec<Difference>>,
+    notes: Mutex<Vec<String>>,
+}
+
+/// `total_keys` where no number is known.
+const UNKNOWN: u64 = u64::MAX;
+
+type Histograms = BTreeMap<&'static str, BTreeMap<&'static str, Histogram<u64>>>;
+
+/// The phases entered, with the time of each.
+#[derive(Debug)]
+struct Marks {
+    phase: Phase,
+    since: Instant,
+    scanning: Duration,
+    comparing: Duration,
+    copies: bool,
+    compares: bool,
+}
+
+impl Marks {
+    fn time_in(&self, phase: Phase) -> Duration {
+        let before = match phase {
+            Phase::Scanning => self.scanning,
+            Phase::Comparing => self.comparing,
+            Phase::Connecting | Phase::Done => Duration::ZERO,
+        };
+        before
+            + if self.phase == phase {
+                self.since.elapsed()
+            } else {
+                Duration::ZERO
+            }
+    }
+}
+
+impl Stats {
+    /// Counters at zero; with `latency` the times of commands are kept too.
+    #[must_use]
+    pub fn new(latency: bool) -> Self {
+        let now = Instant::now();
+        Self {
+            started: now,
+            latency: latency.then(Mutex::default),
+            marks: Mutex::new(Marks {
+                phase: Phase::Connecting,
+                since: now,
+                scanning: Duration::ZERO,
+                comparing: Duration::ZERO,
+                copies: false,
+                compares: false,
+            }),
+            total_keys: AtomicU64::new(UNKNOWN),
+            scan_complete: AtomicBool::default(),
+            compare_complete: AtomicBool::default(),
+            scanned: AtomicU64::default(),
+            written: AtomicU64::default(),
+            deleted: AtomicU64::default(),
+            skipped_memory_limit: AtomicU64::default(),
+            skipped_other_type: AtomicU64::default(),
+            skipped_nameless: AtomicU64::default(),
+            skipped_dry_run: AtomicU64::default(),
+            failed: AtomicU64::default(),
+            bytes_read: AtomicU64::default(),
+            bytes_written: AtomicU64::default(),
+            retries: AtomicU64::default(),
+            source_reconnects: AtomicU64::default(),
+            target_reconnects: AtomicU64::default(),
+            redone_alone: AtomicU64::default(),
+            payload_refused: AtomicU64::default(),
+            evicted: AtomicU64::default(),
+            compared: AtomicU64::default(),
+            compare_failed: AtomicU64::default(),
+            missing: AtomicU64::default(),
+            wrong_type: AtomicU64::default(),
+            wrong_value: AtomicU64::default(),
+            wrong_ttl: AtomicU64::default(),
+            failures: Mutex::default(),
+            differences: Mutex::default(),
+            notes: Mutex::default(),
+        }
+    }
+
+    /// The run enters a phase.
+    pub fn enter(&self, phase: Phase) {
+        let mut marks = lock(&self.marks);
+        let spent = marks.since.elapsed();
+        match marks.phase {
+            Phase::Scanning => marks.scanning += spent,
+            Phase::Comparing => marks.comparing += spent,
+            Phase::Connecting | Phase::Done => {}
+        }
+        marks.copies |= phase == Phase::Scanning;
+        marks.compares |= phase == Phase::Comparing;
+        marks.phase = phase;
+        marks.since = Instant::now();
+    }
+
+    /// The phase the run is in.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        lock(&self.marks).phase
+    }
+
+    /// How many keys there are to go through: DBSIZE, or `None` where a filter makes that no measure.
+    pub fn set_total_keys(&self, total: Option<u64>) {
+        self.total_keys.store(total.unwrap_or(UNKNOWN), Relaxed);
+    }
+
+    /// The SCAN of the phase that the run is in has come to its end: what it gave is all there is, whatever DBSIZE said.
+    pub fn scan_ended(&self) {
+        match self.phase() {
+            Phase::Comparing => &self.compare_complete,
+            _ => &self.scan_complete,
+        }
+        .store(true, Relaxed);
+    }
+
+    /// Keys taken in from SCAN, after the filter.
+    pub fn scanned(&self, keys: u64) {
+        self.scanned.fetch_add(keys, Relaxed);
+    }
+
+    /// Keys written to the target.
+    pub fn written(&self, keys: u64) {
+        self.written.fetch_add(keys, Relaxed);
+    }
+
+    /// Keys gone from the source, so deleted at the target.
+    pub fn deleted(&self, keys: u64) {
+        self.deleted.fetch_add(keys, Relaxed);
+    }
+
+    /// Keys left out.
+    pub fn skipped(&self, reason: SkipReason, keys: u64) {
+        match reason {
+            SkipReason::MemoryLimit => &self.skipped_memory_limit,
+            SkipReason::OtherType => &self.skipped_other_type,
+            SkipReason::Nameless => &self.skipped_nameless,
+            SkipReason::DryRun => &self.skipped_dry_run,
+        }
+        .fetch_add(keys, Relaxed);
+    }
+
+    /// A key that failed for good. Those of [`Step::Compare`] are counted apart.
+    pub fn failed(&self, step: Step, key: &[u8], message: impl Into<String>) {
+        match step {
+            Step::Read | Step::Write => &self.failed,
+            Step::Compare => &self.compare_failed,
+        }
+        .fetch_add(1, Relaxed);
+        let mut failures = lock(&self.failures);
+        if failures.len() < KEPT {
+            failures.push(Failure {
+                step,
+                key: key.to_vec(),
+                message: message.into(),
+            });
+        }
+    }
+
+    /// Bytes that came from the source.
+    pub fn read_bytes(&self, bytes: u64) {
+        self.bytes_read.fetch_add(bytes, Relaxed);
+    }
+
+    /// Bytes that went to the target.
+    pub fn wrote_bytes(&self, bytes: u64) {
+        self.bytes_written.fetch_add(bytes, Relaxed);
+    }
+
+    /// Transient errors after which a batch or a key was tried again.
+    pub fn retried(&self, times: u64) {
+        self.retries.fetch_add(times, Relaxed);
+    }
+
+    /// A lost connection was opened again.
+    pub fn reconnected(&self, side: Side) {
+        match side {
+            Side::Source => &self.source_reconnects,
+            Side::Target => &self.target_reconnects,
+        }
+        .fetch_add(1, Relaxed);
+    }
+
+    /// Keys done again one by one because their batch's command failed as a whole.
+    pub fn redone_alone(&self, keys: u64) {
+        self.redone_alone.fetch_add(keys, Relaxed);
+    }
+
+    /// Keys whose payload the target refused.
+    pub fn payload_refused(&self, keys: u64) {
+        self.payload_refused.fetch_add(keys, Relaxed);
+    }
+
+    /// Keys that the target evicted since the run began, by its own counter.
+    ///
+    /// What was known before comes back.
+    pub fn set_evicted_keys(&self, keys: u64) -> u64 {
+        self.evicted.swap(keys, Relaxed)
+    }
+
+    /// Keys compared, whatever came out.
+    pub fn compared(&self, keys: u64) {
+        self.compared.fetch_add(keys, Relaxed);
+    }
+
+    /// A difference that is certain: looked at as often as the run looks.
+    pub fn differs(&self, difference: Difference) {
+        match difference.kind {
+            DifferenceKind::Missing { .. } => &self.missing,
+            DifferenceKind::Type { .. } => &self.wrong_type,
+            DifferenceKind::Value { .. } => &self.wrong_value,
+            DifferenceKind::Ttl { .. } => &self.wrong_ttl,
+        }
+        .fetch_add(1, Relaxed);
+        let mut differences = lock(&self.differences);
+        if differences.len() < KEPT {
+            differences.push(difference);
+        }
+    }
+
+    /// A line for the report; one that is there already is not added again.
+    pub fn note(&self, line: impl Into<String>) {
+        let line = line.into();
+        let mut notes = lock(&self.notes);
+        if !notes.contains(&line) {
+            notes.push(line);
+        }
+    }
+
+    /// Times of commands are kept: it is worth taking them.
+    #[must_use]
+    pub fn keeps_latency(&self) -> bool {
+        self.latency.is_some()
+    }
+
+    /// `count` commands of this name were answered after `time`. Nothing happens unless latency is kept.
+    pub fn latency(&self, side: Side, command: &'static str, time: Duration, count: u64) {
+        let Some(histograms) = &self.latency else {
+            return;
+        };
+        let mut histograms = lock(histograms);
+        let commands = histograms.entry(name(side)).or_default();
+        if !commands.contains_key(command)
+            // Whole microseconds up to an hour, each to 1 %; beyond that the hour is counted.
+            && let Ok(new) = Histogram::new_with_bounds(1, 3_600_000_000, 2)
+        {
+            commands.insert(command, new);
+        }
+        if let Some(histogram) = commands.get_mut(command) {
+            histogram
+                .saturating_record_n(u64::try_from(time.as_micros()).unwrap_or(u64::MAX), count);
+        }
+    }
+
+    /// The counters alone, as of now.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let get = |counter: &AtomicU64| counter.load(Relaxed);
+        let total = get(&self.total_keys);
+        Counts {
+            total_keys: (total != UNKNOWN).then_some(total),
+            scan_complete: self.scan_complete.load(Relaxed),
+            compare_complete: self.compare_complete.load(Relaxed),
+            scanned: get(&self.scanned),
+            written: get(&self.written),
+            deleted: get(&self.deleted),
+            skipped: Skipped {
+                memory_limit: get(&self.skipped_memory_limit),
+                other_type: get(&self.skipped_other_type),
+                nameless: get(&self.skipped_nameless),
+                dry_run: get(&self.skipped_dry_run),
+            },
+            failed: get(&self.failed),
+            bytes_read: get(&self.bytes_read),
+            bytes_written: get(&self.bytes_written),
+            retries: get(&self.retries),
+            reconnects: Reconnects {
+                source: get(&self.source_reconnects),
+                target: get(&self.target_reconnects),
+            },
+            redone_alone: get(&self.redone_alone),
+            payload_refused: get(&self.payload_refused),
+            evicted_keys: get(&self.evicted),
+            compared: get(&self.compared),
+            compare_failed: get(&self.compare_failed),
+            differences: Differences {
+                missing: get(&self.missing),
+                r#type: get(&self.wrong_type),
+                value: get(&self.wrong_value),
+                ttl: get(&self.wrong_ttl),
+            },
+        }
+    }
+
+    /// Latency by side and command; empty unless it is kept.
+    #[must_use]
+    pub fn latencies(&self) -> Latencies {
+        let Some(histograms) = &self.latency else {
+            return Latencies::new();
+        };
+        let histograms = lock(histograms);
+        histograms
+            .iter()
+            .map(|(side, commands)| {
+                (
+                    *side,
+                    commands
+                        .iter()
+                        .map(|(command, times)| (*command, Latency::of(times)))
+                        .collect(),
+                )
+            })
+            .collect()
+    }
+
+    /// Everything, as of now.
+    #[must_use]
+    pub fn summary(&self) -> Summary {
+        let marks = lock(&self.marks);
+        let (phase, copied, verified) = (marks.phase, marks.copies, marks.compares);
+        let (scanning, comparing) = (
+            marks.time_in(Phase::Scanning),
+            marks.time_in(Phase::Comparing),
+        );
+        drop(marks);
+        Summary {
+            phase,
+            copied,
+            verified,
+            counts: self.counts(),
+            elapsed_seconds: self.started.elapsed().as_secs_f64(),
+            scan_seconds: scanning.as_secs_f64(),
+            compare_seconds: comparing.as_secs_f64(),
+            peak_memory_bytes: peak_memory(),
+            cpu_seconds: cpu_time().as_secs_f64(),
+            latency: self.latencies(),
+            failures: lock(&self.failures).clone(),
+            different_keys: lock(&self.differences).clone(),
+            notes: lock(&self.notes).clone(),
+        }
+    }
+}
+
+/// A panic elsewhere while a counter was locked takes nothing from what was counted.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn name(side: Side) -> &'static str {
+    match side {
+        Side::Source => "source",
+        Side::Target => "target",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn what_many_threads_count_adds_up() {
+        let stats = Arc::new(Stats::new(false));
+        let threads: Vec<_> = (0..4)
+            .map(|_| {
+                let stats = Arc::clone(&stats);
+                std::thread::spawn(move || {
+                    for _ in 0..1000 {
+                        stats.scanned(10);
+                        stats.written(5);
+                        stats.deleted(1);
+                        stats.skipped(SkipReason::MemoryLimit, 2);
+                        stats.skipped(SkipReason::DryRun, 1);
+                        stats.failed(Step::Write, b"k\0", "ERR no");
+                    }
+                })
+            })
+            .collect();
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        let summary = stats.summary();
+        assert!(summary.adds_up());
+        assert!(!summary.is_clean());
+        assert_eq!(summary.counts.scanned, 40_000);
+        assert_eq!(summary.counts.failed, 4000);
+        assert_eq!(summary.failures.len(), KEPT);
+    }
+
+    #[test]
+    fn a_key_that_is_lost_does_not_add_up() {
+        let stats = Stats::new(false);
+        stats.scanned(2);
+        stats.written(1);
+        assert!(!stats.summary().adds_up());
+        assert!(stats.summary().is_clean());
+    }
+
+    #[test]
+    fn a_failure_to_compare_is_counted_apart() {
+        let stats = Stats::new(false);
+        stats.failed(Step::Compare, b"k", "NOPERM");
+        let summary = stats.summary();
+        assert!(summary.adds_up());
+        assert!(!summary.is_clean());
+        assert_eq!(summary.counts.compare_failed, 1);
+    }
+
+    #[test]
+    fn differences_are_counted_by_kind() {
+        let stats = Stats::new(false);
+        stats.differs(Difference {
+            key: b"m".to_vec(),
+            kind: DifferenceKind::Missing {
+                r#type: "set".into(),
+            },
+        });
+        stats.differs(Difference {
+            key: b"t".to_vec(),
+            kind: DifferenceKind::Ttl {
+                expected: 1,
+                found: -1,
+            },
+        });
+        let counts = stats.counts();
+        assert_eq!(
+            counts.differences,
+            Differences {
+                missing: 1,
+                ttl: 1,
+                ..Differences::default()
+            }
+        );
+        assert!(!stats.summary().is_clean());
+    }
+
+    #[test]
+    fn latency_is_kept_by_side_and_command() {
+        let stats = Stats::new(true);
+        stats.latency(Side::Source, "MGET", Duration::from_micros(100), 99);
+        stats.latency(Side::Source, "MGET", Duration::from_millis(20), 1);
+        stats.latency(Side::Target, "SET", Duration::from_secs(1_000_000), 1);
+        let latencies = stats.latencies();
+        let mget = latencies["source"]["MGET"];
+        assert_eq!((mget.count, mget.p50_us, mget.p99_us), (100, 100, 100));
+        assert!((20_000..20_300).contains(&mget.max_us), "{mget:?}");
+        assert_eq!(latencies["target"]["SET"].count, 1);
+        let off = Stats::new(false);
+        off.latency(Side::Source, "MGET", Duration::from_micros(100), 99);
+        assert!(off.latencies().is_empty());
+    }
+
+    #[test]
+    fn the_phases_have_their_times() {
+        let stats = Stats::new(false);
+        assert_eq!(stats.phase(), Phase::Connecting);
+        assert!(!stats.summary().verified);
+        stats.enter(Phase::Scanning);
+        stats.enter(Phase::Comparing);
+        stats.enter(Phase::Done);
+        let summary = stats.summary();
+        assert!(summary.copied && summary.verified);
+        assert_eq!(summary.phase, Phase::Done);
+        assert!(summary.scan_seconds > 0.0 && summary.compare_seconds > 0.0);
+        assert!(summary.elapsed_seconds >= summary.scan_seconds + summary.compare_seconds);
+    }
+
+    #[test]
+    fn a_note_is_kept_once() {
+        let stats = Stats::new(false);
+        stats.note("the target evicts keys");
+        stats.note("the target evicts keys");
+        assert_eq!(stats.summary().notes, ["the target evicts keys"]);
+    }
+}

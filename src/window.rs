@@ -1,0 +1,177 @@
+//! How much is kept in flight on a connection: twice what the link and the server hold, by what was measured.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::config::Auto;
+
+/// How long a measured rate is believed.
+const MEMORY: Duration = Duration::from_secs(5);
+
+/// The limit of one connection, in keys and in batches.
+#[derive(Debug)]
+pub struct Window {
+    fixed: Option<usize>,
+    least: usize,
+    limit: usize,
+    keys: usize,
+    delivered: u64,
+    sent: VecDeque<Sent>,
+    /// Believed until the connection ends: what is in flight queues up behind itself, and a newer round trip has that in it.
+    shortest: Option<f64>,
+    fastest: Best,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Sent {
+    keys: usize,
+    at: Instant,
+    delivered: u64,
+}
+
+/// The largest value of the last while: of this period and of the one before.
+#[derive(Debug, Default)]
+struct Best {
+    now: f64,
+    before: f64,
+    since: Option<Instant>,
+}
+
+impl Best {
+    fn see(&mut self, value: f64, at: Instant) {
+        if self.since.is_none_or(|since| at - since > MEMORY) {
+            self.before = std::mem::take(&mut self.now);
+            self.since = Some(at);
+        }
+        self.now = self.now.max(value);
+    }
+
+    fn best(&self) -> f64 {
+        self.now.max(self.before)
+    }
+}
+
+impl Window {
+    /// A window of `pipeline` batches, or a measured one that begins at `least` keys.
+    #[must_use]
+    pub fn new(pipeline: Auto<usize>, least: usize) -> Self {
+        let fixed = match pipeline {
+            Auto::Fixed(batches) => Some(batches.max(1)),
+            Auto::Measured => None,
+        };
+        Self {
+            fixed,
+            least,
+            limit: least,
+            keys: 0,
+            delivered: 0,
+            sent: VecDeque::new(),
+            shortest: None,
+            fastest: Best::default(),
+        }
+    }
+
+    /// Whether another batch may be sent.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        match self.fixed {
+            Some(batches) => self.sent.len() < batches,
+            None => self.keys < self.limit || self.sent.is_empty(),
+        }
+    }
+
+    /// A batch was sent.
+    pub fn send(&mut self, keys: usize, at: Instant) {
+        self.keys += keys;
+        self.sent.push_back(Sent {
+            keys,
+            at,
+            delivered: self.delivered,
+        });
+    }
+
+    /// The oldest batch was answered. Its round trip comes back.
+    pub fn answer(&mut self, at: Instant) -> Duration {
+        let Some(sent) = self.sent.pop_front() else {
+            return Duration::ZERO;
+        };
+        self.keys -= sent.keys;
+        self.delivered += sent.keys as u64;
+        let took = at - sent.at;
+        let seconds = took.as_secs_f64().max(1e-6);
+        let shortest = self
+            .shortest
+            .map_or(seconds, |shortest| shortest.min(seconds));
+        self.shortest = Some(shortest);
+        self.fastest
+            .see((self.delivered - sent.delivered) as f64 / seconds, at);
+        let twice = 2.0 * shortest * self.fastest.best();
+        // Far under 2⁵²: the product of a rate and a time that were both measured here.
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a count of keys, positive"
+        )]
+        let keys = twice as usize;
+        self.limit = keys.max(self.least);
+        took
+    }
+
+    /// The connection is gone, and all that was in flight on it.
+    pub fn reset(&mut self) {
+        self.sent.clear();
+        self.keys = 0;
+        self.shortest = None;
+        self.fastest = Best::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A server that answers `rate` keys a second behind a link of `trip`: keys in flight once it has settled.
+    fn settle(trip: Duration, rate: f64) -> usize {
+        let start = Instant::now();
+        let mut window = Window::new(Auto::Measured, 2000);
+        let mut now = start;
+        let mut busy = start;
+        let mut answers = VecDeque::new();
+        for _ in 0..20_000 {
+            if window.is_open() {
+                window.send(500, now);
+                busy = busy.max(now + trip / 2) + Duration::from_secs_f64(500.0 / rate);
+                answers.push_back(busy + trip / 2);
+            } else {
+                now = answers.pop_front().expect("in flight");
+                window.answer(now);
+            }
+        }
+        window.limit
+    }
+
+    #[tokio::test]
+    async fn a_long_link_is_kept_full_and_a_short_one_is_not_flooded() {
+        let long = settle(Duration::from_millis(100), 200_000.0);
+        assert!(
+            (20_000..60_000).contains(&long),
+            "{long} keys for 20,000 on the way"
+        );
+        let short = settle(Duration::from_micros(100), 200_000.0);
+        assert!(short <= 4_000, "{short}");
+    }
+
+    #[tokio::test]
+    async fn a_fixed_pipeline_counts_batches() {
+        let mut window = Window::new(Auto::Fixed(2), 2000);
+        let now = Instant::now();
+        window.send(1, now);
+        assert!(window.is_open());
+        window.send(1, now);
+        assert!(!window.is_open());
+        window.answer(now);
+        assert!(window.is_open());
+    }
+}

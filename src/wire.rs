@@ -1,0 +1,18 @@
+//! The data plane: one connection, commands in, replies out, no copy of a long value on the way.
+
+pub mod tls;
+
+mod connection;
+mod dial;
+mod incoming;
+mod link;
+mod outgoing;
+mod secret;
+mod stream;
+
+pub use connection::{Connection, Reply};
+pub use dial::connect;
+pub use incoming::{Span, Token};
+pub use link::Link;
+pub use outgoing::Outgoing;
+pub use stream::Stream;

@@ -1,0 +1,220 @@
+//! One connection of the data plane: commands are encoded straight into it, replies are taken out token by token.
+
+use std::future::{Future, poll_fn};
+use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::io::{AsyncReadExt, AsyncWrite};
+use tokio::time::timeout;
+
+use super::incoming::{Incoming, Span, Token};
+use super::outgoing::{Outgoing, PIECES};
+use super::stream::Stream;
+use crate::error::Lost;
+
+/// An open connection, its handshake done.
+#[derive(Debug)]
+pub struct Connection {
+    stream: Stream,
+    incoming: Incoming,
+    outgoing: Outgoing,
+    unflushed: bool,
+    limit: Duration,
+}
+
+/// A whole reply, for commands outside the bulk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// No value.
+    Nil,
+    /// A number.
+    Integer(i64),
+    /// A status or a value.
+    Bytes(Bytes),
+    /// An error, without its `-`.
+    Error(String),
+    /// Elements; a map's keys and values in turn.
+    Array(Vec<Reply>),
+}
+
+impl Connection {
+    /// Takes an open stream; `limit` is the longest wait for an answer.
+    #[must_use]
+    pub fn new(stream: Stream, limit: Duration) -> Self {
+        Self {
+            stream,
+            incoming: Incoming::new(),
+            outgoing: Outgoing::default(),
+            unflushed: false,
+            limit,
+        }
+    }
+
+    /// What comes from now on is RESP3.
+    pub(super) fn speak_resp3(&mut self) {
+        self.incoming.speak_resp3();
+    }
+
+    /// The stream, for another client on the same endpoint. What was read and not taken is lost.
+    #[must_use]
+    pub fn into_stream(self) -> Stream {
+        self.stream
+    }
+
+    /// Where commands are encoded. They leave with the next [`Connection::drive`].
+    pub fn outgoing(&mut self) -> &mut Outgoing {
+        &mut self.outgoing
+    }
+
+    /// The next piece of a reply, or `None` until more has come.
+    pub fn token(&mut self) -> Result<Option<Token>, Lost> {
+        self.incoming.token()
+    }
+
+    /// Takes up to `most` answers of commands that MULTI queued, and counts them.
+    pub fn skip_queued(&mut self, most: usize) -> usize {
+        self.incoming.skip_queued(most)
+    }
+
+    /// The bytes of a word that was not released yet.
+    #[must_use]
+    pub fn bytes(&self, span: Span) -> &[u8] {
+        self.incoming.bytes(span)
+    }
+
+    /// What all tokens so far were taken of; their spans are ranges of it.
+    pub fn release(&mut self) -> Bytes {
+        self.incoming.release()
+    }
+
+    /// Length of the value that has begun to arrive, if it is not whole yet.
+    #[must_use]
+    pub fn partial(&self) -> Option<usize> {
+        self.incoming.partial()
+    }
+
+    /// The longest wait for an answer.
+    #[must_use]
+    pub fn limit(&self) -> Duration {
+        self.limit
+    }
+
+    /// Sends what is encoded and reads what has come, until one of both has moved. Cancel safe.
+    pub async fn drive(&mut self) -> Result<(), Lost> {
+        poll_fn(|cx| self.poll_drive(cx)).await
+    }
+
+    /// Sends what is encoded as far as the kernel takes it now, and reads nothing.
+    pub async fn send_some(&mut self) -> Result<(), Lost> {
+        poll_fn(|cx| Poll::Ready(self.poll_send(cx).map(|_| ())))
+            .await
+            .map_err(Lost::from)
+    }
+
+    fn poll_drive(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Lost>> {
+        let sent = self.poll_send(cx)?;
+        let room = self.incoming.room();
+        let read = pin!(self.stream.read_buf(room)).poll(cx);
+        match read {
+            Poll::Ready(Ok(0)) => Poll::Ready(Err(Lost::Closed)),
+            Poll::Ready(Ok(_)) => Poll::Ready(Ok(())),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error.into())),
+            Poll::Pending if sent => Poll::Ready(Ok(())),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        self.outgoing.seal();
+        let mut sent = false;
+        while !self.outgoing.is_empty() {
+            let mut slices = [IoSlice::new(&[]); PIECES];
+            let count = self.outgoing.gather(&mut slices);
+            let pieces = slices.get(..count).unwrap_or_default();
+            match Pin::new(&mut self.stream).poll_write_vectored(cx, pieces) {
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(bytes)) => {
+                    self.outgoing.advance(bytes);
+                    self.unflushed = true;
+                    sent = true;
+                }
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => break,
+            }
+        }
+        if self.unflushed {
+            match Pin::new(&mut self.stream).poll_flush(cx) {
+                Poll::Ready(Ok(())) => self.unflushed = false,
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => {}
+            }
+        }
+        Ok(sent)
+    }
+
+    /// Sends one command and waits for its reply. Nothing else may be in flight.
+    pub async fn request(&mut self, words: &[&[u8]]) -> Result<Reply, Lost> {
+        self.outgoing.words(words);
+        self.reply().await
+    }
+
+    /// Waits for one whole reply.
+    pub async fn reply(&mut self) -> Result<Reply, Lost> {
+        let limit = self.limit;
+        timeout(limit, self.whole())
+            .await
+            .map_err(|_| Lost::Timeout(limit))?
+    }
+
+    async fn whole(&mut self) -> Result<Reply, Lost> {
+        // Arrays that are still open: what they hold so far, and how many elements they lack.
+        let mut open: Vec<(Vec<Reply>, usize)> = Vec::new();
+        loop {
+            let Some(token) = self.incoming.token()? else {
+                self.drive().await?;
+                continue;
+            };
+            let mut value = match token {
+                Token::Array(count) if count > 0 => {
+                    open.push((Vec::with_capacity(count.min(1024)), count));
+                    continue;
+                }
+                Token::Array(_) => Reply::Array(Vec::new()),
+                Token::Nil => Reply::Nil,
+                Token::Integer(number) => Reply::Integer(number),
+                Token::Error(span) => {
+                    Reply::Error(String::from_utf8_lossy(self.incoming.bytes(span)).into_owned())
+                }
+                Token::Bulk(span) | Token::Simple(span) => {
+                    Reply::Bytes(Bytes::copy_from_slice(self.incoming.bytes(span)))
+                }
+            };
+            loop {
+                let Some((mut elements, missing)) = open.pop() else {
+                    self.incoming.release();
+                    return Ok(value);
+                };
+                elements.push(value);
+                if missing > 1 {
+                    open.push((elements, missing - 1));
+                    break;
+                }
+                value = Reply::Array(elements);
+            }
+        }
+    }
+}
+
+impl Reply {
+    /// The value or status as text, if it is one.
+    #[must_use]
+    pub fn text(&self) -> Option<String> {
+        match self {
+            Self::Bytes(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
+            Self::Nil | Self::Integer(_) | Self::Error(_) | Self::Array(_) => None,
+        }
+    }
+}

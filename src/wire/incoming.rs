@@ -1,0 +1,377 @@
+//! Replies on their way in: one token at a time out of the read buffer, values as ranges of it.
+//!
+//! What the bulk is made of (values, numbers, the headers of arrays) is read here, in place: a long reply is taken as it
+//! comes, where decoding it whole would begin again with every piece that arrives, and a token takes a fifth of the time.
+//! All else is decoded by the `redis-protocol` crate.
+
+use bytes::{Bytes, BytesMut};
+use redis_protocol::resp2;
+use redis_protocol::resp3;
+
+use crate::error::Lost;
+
+/// Where a word lies in what was received and not yet released.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Span {
+    /// First byte.
+    pub start: usize,
+    /// Length in bytes.
+    pub len: usize,
+}
+
+impl Span {
+    fn of(base: usize, range: (usize, usize)) -> Self {
+        Self {
+            start: base + range.0,
+            len: range.1 - range.0,
+        }
+    }
+
+    /// The word in the buffer that was released.
+    #[must_use]
+    pub fn slice(self, released: &Bytes) -> Bytes {
+        released.slice(self.start..self.start + self.len)
+    }
+}
+
+/// One piece of a reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Token {
+    /// This many elements follow (a map of n counts 2n).
+    Array(usize),
+    /// A value.
+    Bulk(Span),
+    /// A status such as `OK`.
+    Simple(Span),
+    /// An error, without its `-`.
+    Error(Span),
+    /// A number.
+    Integer(i64),
+    /// No value.
+    Nil,
+}
+
+/// The read buffer of one connection.
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    buffer: BytesMut,
+    position: usize,
+    resp3: bool,
+}
+
+/// Bytes that one read asks for.
+const CHUNK: usize = 256 * 1024;
+/// With less room than this, a read would be too small to be worth its system call.
+const ROOM: usize = 32 * 1024;
+
+impl Incoming {
+    pub(crate) fn new() -> Self {
+        Self {
+            buffer: BytesMut::new(),
+            position: 0,
+            resp3: false,
+        }
+    }
+
+    pub(crate) fn speak_resp3(&mut self) {
+        self.resp3 = true;
+    }
+
+    /// The next token, or `None` until more has come.
+    pub(crate) fn token(&mut self) -> Result<Option<Token>, Lost> {
+        let Some(rest) = self.buffer.get(self.position..) else {
+            return Ok(None);
+        };
+        let Some(kind) = rest.first() else {
+            return Ok(None);
+        };
+        match kind {
+            b'$' => self.value(),
+            b':' => {
+                let Some((number, bytes)) = self.prefix()? else {
+                    return Ok(None);
+                };
+                self.position += bytes;
+                Ok(Some(Token::Integer(number)))
+            }
+            b'*' | b'~' | b'>' => self.header(1),
+            b'%' => self.header(2),
+            _ if self.resp3 => self.leaf3(),
+            _ => self.leaf2(),
+        }
+    }
+
+    /// Takes up to `most` answers of commands that were queued, half of what a MULTI answers, and counts them.
+    pub(crate) fn skip_queued(&mut self, most: usize) -> usize {
+        const QUEUED: &[u8] = b"+QUEUED\r\n";
+        let rest = self.buffer.get(self.position..).unwrap_or_default();
+        let count = rest
+            .chunks_exact(QUEUED.len())
+            .take(most)
+            .take_while(|chunk| *chunk == QUEUED)
+            .count();
+        self.position += count * QUEUED.len();
+        count
+    }
+
+    fn header(&mut self, each: usize) -> Result<Option<Token>, Lost> {
+        let Some((length, bytes)) = self.prefix()? else {
+            return Ok(None);
+        };
+        self.position += bytes;
+        Ok(Some(match usize::try_from(length) {
+            Ok(count) => Token::Array(count.saturating_mul(each)),
+            Err(_) => Token::Nil,
+        }))
+    }
+
+    fn value(&mut self) -> Result<Option<Token>, Lost> {
+        let Some((length, header)) = self.prefix()? else {
+            return Ok(None);
+        };
+        let Ok(len) = usize::try_from(length) else {
+            self.position += header;
+            return Ok(Some(Token::Nil));
+        };
+        let start = self.position + header;
+        let end = start.saturating_add(len);
+        match self.buffer.get(end..end.saturating_add(2)) {
+            Some(b"\r\n") => {
+                self.position = end + 2;
+                Ok(Some(Token::Bulk(Span { start, len })))
+            }
+            Some(other) => Err(garbage(other)),
+            None => Ok(None),
+        }
+    }
+
+    /// The number behind the kind, and the bytes up to the end of its line.
+    fn prefix(&self) -> Result<Option<(i64, usize)>, Lost> {
+        let rest = self.buffer.get(self.position..).unwrap_or_default();
+        let mut number: i64 = 0;
+        let mut negative = false;
+        for (place, byte) in rest.iter().enumerate().skip(1) {
+            match byte {
+                b'0'..=b'9' => {
+                    number = number
+                        .checked_mul(10)
+                        .and_then(|tens| tens.checked_add(i64::from(byte - b'0')))
+                        .ok_or_else(|| garbage(rest))?;
+                }
+                b'-' if place == 1 => negative = true,
+                b'\r' => {
+                    return match rest.get(place + 1) {
+                        Some(b'\n') => {
+                            Ok(Some((if negative { -number } else { number }, place + 2)))
+                        }
+                        Some(_) => Err(garbage(rest)),
+                        None => Ok(None),
+                    };
+                }
+                _ => return Err(garbage(rest)),
+            }
+        }
+        Ok(None)
+    }
+
+    fn leaf2(&mut self) -> Result<Option<Token>, Lost> {
+        use resp2::types::RangeFrame;
+        let base = self.position;
+        let rest = self.buffer.get(base..).unwrap_or_default();
+        let decoded = resp2::decode::decode_range(rest).map_err(|_| garbage(rest))?;
+        let Some((frame, bytes)) = decoded else {
+            return Ok(None);
+        };
+        self.position += bytes;
+        Ok(Some(match frame {
+            RangeFrame::BulkString(range) => Token::Bulk(Span::of(base, range)),
+            RangeFrame::SimpleString(range) => Token::Simple(Span::of(base, range)),
+            RangeFrame::Error(range) => Token::Error(Span::of(base, range)),
+            RangeFrame::Integer(number) => Token::Integer(number),
+            RangeFrame::Null | RangeFrame::Array(_) => Token::Nil,
+        }))
+    }
+
+    fn leaf3(&mut self) -> Result<Option<Token>, Lost> {
+        use resp3::types::RangeFrame;
+        let base = self.position;
+        let rest = self.buffer.get(base..).unwrap_or_default();
+        let decoded = resp3::decode::complete::decode_range(rest).map_err(|_| garbage(rest))?;
+        let Some((frame, bytes)) = decoded else {
+            return Ok(None);
+        };
+        self.position += bytes;
+        Ok(Some(match frame {
+            RangeFrame::BlobString { data, .. } | RangeFrame::VerbatimString { data, .. } => {
+                Token::Bulk(Span::of(base, data))
+            }
+            RangeFrame::SimpleString { data, .. } | RangeFrame::BigNumber { data, .. } => {
+                Token::Simple(Span::of(base, data))
+            }
+            RangeFrame::SimpleError { data, .. } | RangeFrame::BlobError { data, .. } => {
+                Token::Error(Span::of(base, data))
+            }
+            RangeFrame::Number { data, .. } => Token::Integer(data),
+            RangeFrame::Boolean { data, .. } => Token::Integer(i64::from(data)),
+            RangeFrame::Null => Token::Nil,
+            other => {
+                return Err(Lost::Protocol(format!(
+                    "unexpected {:?} frame",
+                    other.kind()
+                )));
+            }
+        }))
+    }
+
+    /// Length of the value that has begun to arrive and is not whole yet.
+    pub(crate) fn partial(&self) -> Option<usize> {
+        let rest = self.buffer.get(self.position..)?;
+        if rest.first() != Some(&b'$') {
+            return None;
+        }
+        let (length, header) = self.prefix().ok()??;
+        let length = usize::try_from(length).ok()?;
+        (rest.len() < header + length + 2).then_some(length)
+    }
+
+    pub(crate) fn bytes(&self, span: Span) -> &[u8] {
+        self.buffer
+            .get(span.start..span.start + span.len)
+            .unwrap_or_default()
+    }
+
+    /// Everything that tokens were taken of: spans are ranges of it. Spans given before are void after this.
+    pub(crate) fn release(&mut self) -> Bytes {
+        let taken = self.buffer.split_to(self.position).freeze();
+        self.position = 0;
+        if taken.len() > CHUNK {
+            // What is left would keep the whole of a long value's memory after the value is gone.
+            self.buffer = BytesMut::from(self.buffer.as_ref());
+        }
+        taken
+    }
+
+    /// The buffer with room for the next read: for the whole of a value that has begun.
+    pub(crate) fn room(&mut self) -> &mut BytesMut {
+        let spare = self.buffer.capacity() - self.buffer.len();
+        if let Some(length) = self.partial() {
+            let whole = self.position + length + 32;
+            if self.buffer.capacity() < whole {
+                self.buffer.reserve(whole - self.buffer.len());
+                return &mut self.buffer;
+            }
+        }
+        if spare < ROOM {
+            self.buffer.reserve(CHUNK);
+        }
+        &mut self.buffer
+    }
+}
+
+fn garbage(bytes: &[u8]) -> Lost {
+    let shown = bytes.get(..bytes.len().min(24)).unwrap_or_default();
+    Lost::Protocol(shown.escape_ascii().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn tokens(input: &[u8], step: usize, resp3: bool) -> Vec<String> {
+        let mut incoming = Incoming::new();
+        if resp3 {
+            incoming.speak_resp3();
+        }
+        let mut seen = Vec::new();
+        for piece in input.chunks(step) {
+            incoming.buffer.extend_from_slice(piece);
+            while let Some(token) = incoming.token().expect("valid") {
+                seen.push(match token {
+                    Token::Bulk(span) => format!("bulk {}", incoming.bytes(span).escape_ascii()),
+                    Token::Simple(span) => {
+                        format!("simple {}", incoming.bytes(span).escape_ascii())
+                    }
+                    Token::Error(span) => format!("error {}", incoming.bytes(span).escape_ascii()),
+                    other => format!("{other:?}"),
+                });
+            }
+            incoming.release();
+        }
+        seen
+    }
+
+    const REPLY: &[u8] =
+        b"+OK\r\n+QUEUED\r\n*3\r\n:-1\r\n$3\r\na\r\n\r\n$-1\r\n-ERR no\r\n*-1\r\n*0\r\n";
+
+    #[test]
+    fn a_reply_is_the_same_tokens_however_it_arrives() {
+        let whole = tokens(REPLY, REPLY.len(), false);
+        assert_eq!(
+            whole,
+            [
+                "simple OK",
+                "simple QUEUED",
+                "Array(3)",
+                "Integer(-1)",
+                "bulk a\\r\\n",
+                "Nil",
+                "error ERR no",
+                "Nil",
+                "Array(0)"
+            ]
+        );
+        for step in 1..REPLY.len() {
+            assert_eq!(tokens(REPLY, step, false), whole, "in steps of {step}");
+        }
+    }
+
+    #[test]
+    fn resp3_has_its_own_nil_and_maps() {
+        assert_eq!(
+            tokens(
+                b"%1\r\n+proto\r\n:3\r\n_\r\n=7\r\ntxt:abc\r\n#t\r\n",
+                1,
+                true
+            ),
+            [
+                "Array(2)",
+                "simple proto",
+                "Integer(3)",
+                "Nil",
+                "bulk abc",
+                "Integer(1)"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_not_resp_is_an_error() {
+        let mut incoming = Incoming::new();
+        incoming
+            .buffer
+            .extend_from_slice(b"HTTP/1.1 400 Bad Request\r\n");
+        assert!(incoming.token().is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_value_comes_back_in_any_pieces(value in proptest::collection::vec(any::<u8>(), 0..300), step in 1usize..64) {
+            let mut input = format!("${}\r\n", value.len()).into_bytes();
+            input.extend_from_slice(&value);
+            input.extend_from_slice(b"\r\n");
+            prop_assert_eq!(tokens(&input, step, false), vec![format!("bulk {}", value.escape_ascii())]);
+        }
+
+        #[test]
+        fn garbage_never_panics(input in proptest::collection::vec(any::<u8>(), 0..64)) {
+            for resp3 in [false, true] {
+                let mut incoming = Incoming::new();
+                if resp3 { incoming.speak_resp3(); }
+                incoming.buffer.extend_from_slice(&input);
+                while let Ok(Some(_)) = incoming.token() {}
+            }
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! One side's endpoint and how to come back to it: reconnection with backoff, told once a second, never given up early.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use tracing::{info, warn};
+
+use super::connection::{Connection, Reply};
+use super::dial::connect;
+use crate::config::Endpoint;
+use crate::error::{ConnectError, Lost, RunError};
+use crate::retry::Backoff;
+use crate::stats::Stats;
+
+/// What all lanes of one side open their connections with.
+#[derive(Debug)]
+pub struct Link {
+    endpoint: Arc<Endpoint>,
+    reconnects: bool,
+    patience: Duration,
+    quiet_reads: bool,
+    stats: Arc<Stats>,
+    born: Instant,
+    told: AtomicU64,
+}
+
+impl Link {
+    /// `reconnects` and `patience`: whether and how long a server that is away is waited for; `quiet_reads`: its reads
+    /// leave the keys' idle times alone (CLIENT NO-TOUCH).
+    #[must_use]
+    pub fn new(
+        endpoint: Arc<Endpoint>,
+        reconnects: bool,
+        patience: Duration,
+        quiet_reads: bool,
+        stats: Arc<Stats>,
+    ) -> Self {
+        Self {
+            endpoint,
+            reconnects,
+            patience,
+            quiet_reads,
+            stats,
+            born: Instant::now(),
+            told: AtomicU64::new(0),
+        }
+    }
+
+    /// The endpoint.
+    #[must_use]
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Opens a connection for the bulk. A server that is loading, or away for a moment, is waited for.
+    pub async fn open(&self) -> Result<Connection, RunError> {
+        match self.try_open().await {
+            Ok(connection) => Ok(connection),
+            Err(error) => self.wait(&error.to_string()).await,
+        }
+    }
+
+    /// Opens a connection again after one was lost.
+    pub async fn reopen(&self, why: &Lost) -> Result<Connection, RunError> {
+        if !self.reconnects {
+            return Err(self.unusable(&format!("{why}, and --no-auto-reconnect was given")));
+        }
+        self.stats.reconnected(self.endpoint.side);
+        self.wait(&why.to_string()).await
+    }
+
+    async fn wait(&self, why: &str) -> Result<Connection, RunError> {
+        let start = Instant::now();
+        let mut backoff = Backoff::default();
+        let mut why = why.to_owned();
+        loop {
+            if self.may_tell() {
+                let left = self.patience.saturating_sub(start.elapsed()).as_secs();
+                warn!(
+                    "{} {}: {why}; connecting again, for up to {left} s",
+                    self.endpoint.side, self.endpoint.address
+                );
+            }
+            sleep(backoff.pause()).await;
+            match self.try_open().await {
+                Ok(connection) => {
+                    info!(
+                        "{} {}: connected again",
+                        self.endpoint.side, self.endpoint.address
+                    );
+                    return Ok(connection);
+                }
+                Err(error) => why = error.to_string(),
+            }
+            if start.elapsed() > self.patience {
+                let patience = self.patience.as_secs();
+                return Err(self.unusable(&format!(
+                    "{why}; given up after {patience} s (--reconnect-timeout): run again when it is back"
+                )));
+            }
+        }
+    }
+
+    async fn try_open(&self) -> Result<Connection, ConnectError> {
+        let mut connection = connect(&self.endpoint).await?;
+        if let Reply::Error(error) = connection.request(&[b"PING"]).await?
+            && !error.starts_with("NOPERM")
+        {
+            return Err(ConnectError::NotReady(error));
+        }
+        if self.quiet_reads {
+            connection.request(&[b"CLIENT", b"NO-TOUCH", b"ON"]).await?;
+        }
+        Ok(connection)
+    }
+
+    /// Once a second for all lanes together.
+    pub fn may_tell(&self) -> bool {
+        let now = u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX) + 1000;
+        let told = self.told.load(Ordering::Relaxed);
+        now >= told + 1000
+            && self
+                .told
+                .compare_exchange(told, now, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+    }
+
+    /// What a run ends with when this side cannot be used.
+    #[must_use]
+    pub fn unusable(&self, reason: &str) -> RunError {
+        RunError::Unusable {
+            side: self.endpoint.side,
+            address: self.endpoint.address.to_string(),
+            reason: reason.to_owned(),
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! Integration tests: the riot binary between real servers, a file a capability.
+//!
+//! Every test owns its servers, each in its own folder, on a unix socket and a port of its own. Tests assert on what the
+//! servers hold, read with the types' own commands, and on what an operator sees. `tests/run.sh` prepares what they need.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a panic with the value that was not there is how a test fails"
+)]
+#![expect(
+    clippy::print_stderr,
+    reason = "libtest shows standard error only where a test fails: server logs go there"
+)]
+
+mod certificates;
+mod data;
+mod fake;
+mod proxy;
+mod riot;
+mod servers;
+mod size;
+mod wait;
+
+mod bad_input;
+mod connections;
+mod expiry;
+mod faults;
+mod flow;
+mod lanes;
+mod memory;
+mod output;
+mod selection;
+mod snapshot;
+mod support;
+mod verify;
+mod versions;

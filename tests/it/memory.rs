@@ -1,0 +1,98 @@
+//! Memory is bounded by the budget, whatever the values are.
+
+use crate::data::{self, run};
+use crate::proxy::{Direction, Proxy};
+use crate::riot::{Riot, replicate, riot};
+use crate::servers::{Server, Version};
+use crate::size::size;
+
+/// What riot may hold besides the budget.
+const BESIDES: u64 = 128 << 20;
+
+fn stays_within(budget: u64, run: Riot) {
+    let output = run
+        .words(["--mem-budget", &format!("{}MB", budget >> 20)])
+        .run()
+        .exits(0);
+    let limit = budget + BESIDES;
+    assert!(
+        output.peak < limit,
+        "{} MB held, {} MB allowed\n{output}",
+        output.peak >> 20,
+        limit >> 20
+    );
+}
+
+/// Large values of strings and lists.
+fn large_values() -> Server {
+    let source = Server::start(Version::Redis70);
+    let mut c = source.connection();
+    let size = size();
+    for number in 0..size.memory_values {
+        let text = data::text(number, size.memory_value);
+        if number % 4 == 3 {
+            for part in text.as_bytes().chunks(4 << 20) {
+                run!(c, "RPUSH", format!("list:{number}"), part);
+            }
+        } else {
+            run!(c, "SET", format!("string:{number}"), &text);
+        }
+    }
+    source
+}
+
+#[test]
+fn large_values_pass_within_the_budget() {
+    let (source, target) = (large_values(), Server::start(Version::Redis70));
+    stays_within(64 << 20, replicate(&source, &target));
+    data::assert_same(&source, &target);
+}
+
+#[test]
+fn a_slow_target_holds_up_the_reading() {
+    let (source, target) = (large_values(), Server::start(Version::Redis70));
+    let slow = Proxy::to(&target.address());
+    slow.delay(Direction::Up, std::time::Duration::from_millis(100));
+    slow.delay(Direction::Down, std::time::Duration::from_millis(100));
+    stays_within(
+        64 << 20,
+        riot(["replicate".into(), source.uri(), slow.address()]),
+    );
+    data::assert_same(&source, &target);
+}
+
+#[test]
+fn a_value_over_the_budget_passes_alone() {
+    let (source, target) = (
+        Server::start(Version::Redis70),
+        Server::start(Version::Redis70),
+    );
+    let text = data::text(1, 12 << 20);
+    for name in ["one", "two", "three"] {
+        run!(source.connection(), "SET", name, &text);
+    }
+    data::fill_mixed(&source, "mixed:", 2000);
+    stays_within(4 << 20, replicate(&source, &target));
+    data::assert_same(&source, &target);
+}
+
+#[test]
+fn the_source_is_not_asked_for_more_than_it_should_hold() {
+    // Values of 300 KB of one shape: a pipeline of 1,000 GETs would make the source hold 300 MB of answers.
+    let (source, target) = (
+        Server::start(Version::Redis70),
+        Server::start(Version::Redis70),
+    );
+    data::fill_strings(&source, "value:", 600, 300_000);
+    let before: u64 = source.info("used_memory").parse().unwrap();
+    source.tell("CONFIG RESETSTAT");
+    replicate(&source, &target).run().exits(0);
+    let peak: u64 = source.info("used_memory_peak").parse().unwrap();
+    let more = peak.saturating_sub(before);
+    assert!(
+        more < 64 << 20,
+        "the source held {} MB more than its data",
+        more >> 20
+    );
+    data::assert_same(&source, &target);
+}

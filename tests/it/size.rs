@@ -1,0 +1,53 @@
+//! How big the tests are: small enough for a few minutes by default, the issues' sizes with `RIOT_TEST_FULL=1`.
+
+/// Sizes and repetitions of the tests that have any.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Size {
+    /// Small keys of the large copy.
+    pub(crate) small_keys: u32,
+    /// Bytes of the large string.
+    pub(crate) large_string: usize,
+    /// Snapshots taken while a writer alternates values with and without expiry.
+    pub(crate) snapshots_under_writer: u32,
+    /// Keys that the alternating writer uses.
+    pub(crate) contended_keys: u32,
+    /// Keys copied while connections are cut or servers restarted.
+    pub(crate) fault_keys: u32,
+    /// Times a connection is cut in one copy.
+    pub(crate) cuts: u32,
+    /// Cases of each property of the lanes.
+    pub(crate) lane_cases: u32,
+    /// Values and bytes of each, in the test of the memory budget.
+    pub(crate) memory_values: u32,
+    /// Bytes of each of those values.
+    pub(crate) memory_value: usize,
+}
+
+/// The sizes of this run.
+pub(crate) fn size() -> Size {
+    if std::env::var_os("RIOT_TEST_FULL").is_some_and(|value| value == "1") {
+        Size {
+            small_keys: 1_000_000,
+            large_string: 100 << 20,
+            snapshots_under_writer: 20,
+            contended_keys: 1_000,
+            fault_keys: 300_000,
+            cuts: 40,
+            lane_cases: 256,
+            memory_values: 40,
+            memory_value: 50 << 20,
+        }
+    } else {
+        Size {
+            small_keys: 100_000,
+            large_string: 32 << 20,
+            snapshots_under_writer: 4,
+            contended_keys: 1_000,
+            fault_keys: 30_000,
+            cuts: 6,
+            lane_cases: 24,
+            memory_values: 10,
+            memory_value: 50 << 20,
+        }
+    }
+}
