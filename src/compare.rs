@@ -74,7 +74,7 @@ fn lanes(
     let mut stages = JoinSet::new();
     let mut keys = Vec::new();
     for _ in 0..count {
-        let (sender, receiver) = queue::<Vec<Key>>(QUEUED_KEYS);
+        let (sender, receiver) = queue::<Vec<Key>>(QUEUED_KEYS, usize::MAX);
         keys.push(sender);
         let lane = VerifyLane::new(
             session.context.clone(),

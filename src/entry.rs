@@ -90,13 +90,19 @@ impl Entry {
 pub struct Parcel {
     /// The entries.
     pub entries: Vec<Entry>,
+    /// What they cost together.
+    pub bytes: usize,
     /// What they hold of the budget, given back when their fate is known.
     pub lease: Lease,
 }
 
 impl Weight for Parcel {
-    fn weight(&self) -> usize {
+    fn keys(&self) -> usize {
         self.entries.len()
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes
     }
 }
 

@@ -5,33 +5,45 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-/// How many of the queue's units an item takes.
+/// How much of a queue's room an item takes.
 pub trait Weight {
     /// Keys in the item.
-    fn weight(&self) -> usize;
+    fn keys(&self) -> usize;
+    /// Bytes of values in the item.
+    fn bytes(&self) -> usize;
 }
 
 impl<T> Weight for Vec<T> {
-    fn weight(&self) -> usize {
+    fn keys(&self) -> usize {
         self.len()
+    }
+
+    fn bytes(&self) -> usize {
+        0
     }
 }
 
 struct State<T> {
     items: VecDeque<T>,
-    weight: usize,
+    keys: usize,
+    bytes: usize,
     senders: usize,
     receiver: bool,
 }
 
 struct Shared<T> {
     state: Mutex<State<T>>,
-    capacity: usize,
+    most_keys: usize,
+    most_bytes: usize,
     filled: Notify,
     drained: Notify,
 }
 
 impl<T> Shared<T> {
+    fn has_room(&self, state: &State<T>) -> bool {
+        state.keys < self.most_keys && state.bytes < self.most_bytes
+    }
+
     fn lock(&self) -> MutexGuard<'_, State<T>> {
         // A panic while the lock was held leaves plain data that is whole between any two statements.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -53,18 +65,20 @@ pub struct Receiver<T> {
 #[error("the queue's receiver is gone")]
 pub struct Closed;
 
-/// A queue that takes items while it holds less than `capacity` keys.
+/// A queue that takes items while it holds less than `most_keys` keys and less than `most_bytes` bytes.
 #[must_use]
-pub fn queue<T: Weight>(capacity: usize) -> (Sender<T>, Receiver<T>) {
+pub fn queue<T: Weight>(most_keys: usize, most_bytes: usize) -> (Sender<T>, Receiver<T>) {
     let state = State {
         items: VecDeque::new(),
-        weight: 0,
+        keys: 0,
+        bytes: 0,
         senders: 1,
         receiver: true,
     };
     let shared = Arc::new(Shared {
         state: Mutex::new(state),
-        capacity,
+        most_keys,
+        most_bytes,
         filled: Notify::new(),
         drained: Notify::new(),
     });
@@ -86,11 +100,12 @@ impl<T: Weight> Sender<T> {
                 if !state.receiver {
                     return Err(Closed);
                 }
-                if state.weight < self.shared.capacity {
-                    state.weight += item.weight();
+                if self.shared.has_room(&state) {
+                    state.keys += item.keys();
+                    state.bytes += item.bytes();
                     state.items.push_back(item);
                     self.shared.filled.notify_one();
-                    if state.weight < self.shared.capacity {
+                    if self.shared.has_room(&state) {
                         // Another sender may be waiting for the room that is left.
                         self.shared.drained.notify_one();
                     }
@@ -155,7 +170,8 @@ impl<T> Drop for Receiver<T> {
 
 fn take<T: Weight>(state: &mut State<T>) -> Option<T> {
     let item = state.items.pop_front()?;
-    state.weight -= item.weight();
+    state.keys -= item.keys();
+    state.bytes -= item.bytes();
     Some(item)
 }
 
@@ -243,7 +259,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_full_queue_holds_its_sender_up() {
-        let (sender, mut receiver) = queue::<Vec<u8>>(4);
+        let (sender, mut receiver) = queue::<Vec<u8>>(4, usize::MAX);
         sender.send(vec![0; 3]).await.unwrap();
         sender.send(vec![0; 3]).await.unwrap();
         assert!(
@@ -259,7 +275,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_queue_ends_after_its_last_item() {
-        let (sender, mut receiver) = queue::<Vec<u8>>(4);
+        let (sender, mut receiver) = queue::<Vec<u8>>(4, usize::MAX);
         sender.clone().send(vec![1]).await.unwrap();
         drop(sender);
         assert_eq!(receiver.receive().await, Some(vec![1]));
@@ -268,7 +284,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_sender_learns_that_nobody_receives() {
-        let (sender, receiver) = queue::<Vec<u8>>(1);
+        let (sender, receiver) = queue::<Vec<u8>>(1, usize::MAX);
         sender.send(vec![1]).await.unwrap();
         let waiting = sender.send(vec![2]);
         drop(receiver);

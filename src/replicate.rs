@@ -11,15 +11,19 @@ use crate::output::Printer;
 use crate::queue::queue;
 use crate::session::{Outcome, Session, join_all};
 use crate::signal::Stop;
-use crate::stage::read::{self, Inspection, ReadLane};
+use crate::stage::read::{Inspection, ReadLane};
 use crate::stage::scan::{Ended, Purpose};
 use crate::stage::write::{self, WriteLane};
 use crate::stats::Phase;
 
 /// Lanes where none were told: one source thread feeds them all, more only share its answers out thinner.
 const LANES: usize = 2;
-/// Batches that may wait between two stages, for each lane.
+/// Keys of the scan that wait for each lane: few, so that the source still has in its cache what SCAN has just touched.
+const QUEUED_KEYS: usize = 500;
+/// Batches that may wait for each write lane.
 const QUEUED_BATCHES: usize = 4;
+/// Bytes that may wait for each write lane: few, so that they are written while they are in the cache.
+const QUEUED_BYTES: usize = 256 * 1024;
 
 /// Runs replicate or compare as the configuration says.
 pub async fn run(config: &Config, printer: &Printer, stop: &Stop) -> Result<Outcome, RunError> {
@@ -83,7 +87,7 @@ async fn copy(session: &Session<'_>) -> Result<Ended, RunError> {
     let mut stages = JoinSet::new();
     let mut parcels = Vec::new();
     for _ in 0..writers {
-        let (sender, receiver) = queue::<Parcel>(between);
+        let (sender, receiver) = queue::<Parcel>(between, QUEUED_BYTES);
         parcels.push(sender);
         let lane = WriteLane::new(
             context.clone(),
@@ -95,7 +99,7 @@ async fn copy(session: &Session<'_>) -> Result<Ended, RunError> {
     }
     let mut keys = Vec::new();
     for _ in 0..readers {
-        let (sender, receiver) = queue::<Vec<Key>>(read::BATCH_KEYS * QUEUED_BATCHES);
+        let (sender, receiver) = queue::<Vec<Key>>(QUEUED_KEYS, usize::MAX);
         keys.push(sender);
         let lane = ReadLane::new(
             context.clone(),

@@ -194,6 +194,8 @@ impl<'a> Session<'a> {
         let selection = &self.config.selection;
         read::Dialect {
             pexpiretime: self.source_profile.pexpiretime,
+            expiring: self.source_profile.expires != Some(0),
+            database: self.config.source.database,
             multi: self.source_profile.multi,
             time: self.source_profile.time,
             kinds: self.rename.needs_type() || !self.inspected_types().is_empty(),

@@ -10,13 +10,24 @@ use crate::config::Auto;
 /// How long a measured rate is believed.
 const MEMORY: Duration = Duration::from_secs(5);
 
-/// The limit of one connection, in keys and in batches.
+/// What may be in flight before anything was measured: more than a link on one host holds, and less than a cache.
+const START: usize = 1024 * 1024;
+/// What a key counts for at least: its lookups and its share of a command cost the servers about as much as this many bytes.
+const KEY: usize = 1024;
+
+/// What `keys` with `bytes` of values count for in a window.
+#[must_use]
+pub fn load(keys: usize, bytes: usize) -> usize {
+    bytes.max(keys * KEY)
+}
+
+/// The limit of one connection, in load and in batches.
 #[derive(Debug)]
 pub struct Window {
     fixed: Option<usize>,
     least: usize,
     limit: usize,
-    keys: usize,
+    load: usize,
     delivered: u64,
     sent: VecDeque<Sent>,
     /// Believed until the connection ends: what is in flight queues up behind itself, and a newer round trip has that in it.
@@ -26,7 +37,7 @@ pub struct Window {
 
 #[derive(Debug, Clone, Copy)]
 struct Sent {
-    keys: usize,
+    load: usize,
     at: Instant,
     delivered: u64,
 }
@@ -54,9 +65,10 @@ impl Best {
 }
 
 impl Window {
-    /// A window of `pipeline` batches, or a measured one that begins at `least` keys.
+    /// A window of `pipeline` batches, or a measured one, with room for two batches of `keys` from the beginning.
     #[must_use]
-    pub fn new(pipeline: Auto<usize>, least: usize) -> Self {
+    pub fn new(pipeline: Auto<usize>, keys: usize) -> Self {
+        let least = START.max(2 * load(keys, 0));
         let fixed = match pipeline {
             Auto::Fixed(batches) => Some(batches.max(1)),
             Auto::Measured => None,
@@ -65,7 +77,7 @@ impl Window {
             fixed,
             least,
             limit: least,
-            keys: 0,
+            load: 0,
             delivered: 0,
             sent: VecDeque::new(),
             shortest: None,
@@ -78,15 +90,15 @@ impl Window {
     pub fn is_open(&self) -> bool {
         match self.fixed {
             Some(batches) => self.sent.len() < batches,
-            None => self.keys < self.limit || self.sent.is_empty(),
+            None => self.load < self.limit || self.sent.is_empty(),
         }
     }
 
-    /// A batch was sent.
-    pub fn send(&mut self, keys: usize, at: Instant) {
-        self.keys += keys;
+    /// A batch was sent that counts for `load`.
+    pub fn send(&mut self, load: usize, at: Instant) {
+        self.load += load;
         self.sent.push_back(Sent {
-            keys,
+            load,
             at,
             delivered: self.delivered,
         });
@@ -97,8 +109,8 @@ impl Window {
         let Some(sent) = self.sent.pop_front() else {
             return Duration::ZERO;
         };
-        self.keys -= sent.keys;
-        self.delivered += sent.keys as u64;
+        self.load -= sent.load;
+        self.delivered += sent.load as u64;
         let took = at - sent.at;
         let seconds = took.as_secs_f64().max(1e-6);
         let shortest = self
@@ -112,17 +124,17 @@ impl Window {
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
-            reason = "a count of keys, positive"
+            reason = "a count of bytes, positive"
         )]
-        let keys = twice as usize;
-        self.limit = keys.max(self.least);
+        let load = twice as usize;
+        self.limit = load.max(self.least);
         took
     }
 
     /// The connection is gone, and all that was in flight on it.
     pub fn reset(&mut self) {
         self.sent.clear();
-        self.keys = 0;
+        self.load = 0;
         self.shortest = None;
         self.fastest = Best::default();
     }
@@ -135,13 +147,13 @@ mod tests {
     /// A server that answers `rate` keys a second behind a link of `trip`: keys in flight once it has settled.
     fn settle(trip: Duration, rate: f64) -> usize {
         let start = Instant::now();
-        let mut window = Window::new(Auto::Measured, 2000);
+        let mut window = Window::new(Auto::Measured, 500);
         let mut now = start;
         let mut busy = start;
         let mut answers = VecDeque::new();
         for _ in 0..20_000 {
             if window.is_open() {
-                window.send(500, now);
+                window.send(load(500, 0), now);
                 busy = busy.max(now + trip / 2) + Duration::from_secs_f64(500.0 / rate);
                 answers.push_back(busy + trip / 2);
             } else {
@@ -149,7 +161,7 @@ mod tests {
                 window.answer(now);
             }
         }
-        window.limit
+        window.limit / KEY
     }
 
     #[tokio::test]
@@ -161,6 +173,12 @@ mod tests {
         );
         let short = settle(Duration::from_micros(100), 200_000.0);
         assert!(short <= 4_000, "{short}");
+    }
+
+    #[test]
+    fn long_values_count_for_their_bytes_and_short_ones_for_their_keys() {
+        assert_eq!(load(2, 100_000), 100_000);
+        assert_eq!(load(500, 50_000), 500 * KEY);
     }
 
     #[tokio::test]

@@ -2,6 +2,7 @@
 
 pub mod tls;
 
+mod chunks;
 mod connection;
 mod dial;
 mod incoming;

@@ -32,6 +32,21 @@ impl Info {
         self.text(name)?.parse().ok()
     }
 
+    /// Keys of a database that have an expiry; `None` where INFO was not allowed.
+    #[must_use]
+    pub fn expires(&self, database: u32) -> Option<u64> {
+        if self.fields.is_empty() {
+            return None;
+        }
+        let Some(line) = self.text(&format!("db{database}")) else {
+            return Some(0);
+        };
+        line.split(',')
+            .find_map(|field| field.strip_prefix("expires="))?
+            .parse()
+            .ok()
+    }
+
     /// Whether a flag is 1.
     #[must_use]
     pub fn is_set(&self, name: &str) -> bool {
@@ -62,10 +77,15 @@ mod tests {
     #[test]
     fn fields_are_read_by_name() {
         let info = Info::parse(
-            "# Server\r\nredis_version:7.2.4\r\nvalkey_version:8.1.1\r\nloading:1\r\nused_memory:42\r\n",
+            "# Server\r\nredis_version:7.2.4\r\nvalkey_version:8.1.1\r\nloading:1\r\nused_memory:42\r\n\
+             # Keyspace\r\ndb0:keys=3,expires=2,avg_ttl=0\r\n",
         );
         assert_eq!(info.product().as_deref(), Some("Valkey 8.1.1"));
         assert_eq!(info.number("used_memory"), Some(42));
+        assert_eq!(
+            [info.expires(0), info.expires(1), Info::default().expires(0)],
+            [Some(2), Some(0), None]
+        );
         assert!(info.is_set("loading") && !info.is_set("cluster_enabled"));
     }
 }

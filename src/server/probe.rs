@@ -56,6 +56,8 @@ pub struct Profile {
     pub description: String,
     /// DBSIZE, where allowed.
     pub keys: Option<u64>,
+    /// Keys with an expiry in the run's database, where INFO is allowed.
+    pub expires: Option<u64>,
     /// `used_memory`, where INFO is allowed.
     pub memory: Option<u64>,
     /// Shortest of a few round trips.
@@ -202,6 +204,7 @@ impl Probe<'_> {
         let mut profile = Profile {
             description: self.describe(&info),
             keys: self.control.words(&["DBSIZE"]).await.ok(),
+            expires: info.expires(self.endpoint.database),
             memory: info.number("used_memory"),
             round_trip,
             run_id: info.text("run_id").map(str::to_owned),

@@ -26,15 +26,15 @@ use crate::error::{Class, Lost, classify};
 use crate::queue::{Lease, Receiver, Sender};
 use crate::shape::Shapes;
 use crate::transform::Rename;
-use crate::window::Window;
+use crate::window::{self, Window};
 use crate::wire::{Connection, Link};
 
 /// Keys in a batch where none was told: more of them make neither server cheaper.
 pub const BATCH_KEYS: usize = 500;
-/// Predicted bytes in a batch: the source answers it into its own memory.
-const BATCH_BYTES: usize = 1024 * 1024;
+/// Predicted bytes in a batch: the source answers it into its own memory, and the target writes it from the cache.
+const BATCH_BYTES: usize = 256 * 1024;
 /// Predicted bytes in flight on one connection: a longer way needs more, and a source's memory is not ours.
-const ASKED_BYTES: usize = 4 * BATCH_BYTES;
+const ASKED_BYTES: usize = 4 * 1024 * 1024;
 /// From this length on, a value waits for its share of the budget before its bytes are read.
 const LONG: usize = 64 * 1024;
 /// What a long value's share of the budget has for its key and its place.
@@ -100,7 +100,7 @@ impl ReadLane {
             Auto::Fixed(keys) => keys.max(1),
             Auto::Measured => BATCH_KEYS,
         };
-        let window = Window::new(context.flow.pipeline, 4 * keys);
+        let window = Window::new(context.flow.pipeline, keys);
         Self {
             waiting: Waiting::new(Limits {
                 keys,
@@ -222,7 +222,8 @@ impl ReadLane {
             .now(Side::Source)
             .unwrap_or_else(clock::now);
         batch.encode(self.dialect, connection.outgoing(), now);
-        self.window.send(batch.keys.len(), Instant::now());
+        self.window
+            .send(window::load(batch.keys.len(), batch.bytes), Instant::now());
         self.asked += batch.bytes;
         self.flying.push_back(batch);
     }
@@ -255,6 +256,12 @@ impl ReadLane {
                         return Ok(Err(Abandoned));
                     }
                     self.prepaid = Some(self.context.budget.lease(length + LONG_EXTRA).await);
+                } else if streaming
+                    && connection.is_crowded()
+                    && !self.answers.is_empty()
+                    && self.settle(connection, None).await.is_err()
+                {
+                    return Ok(Err(Abandoned));
                 }
                 return Ok(Ok(()));
             };
@@ -276,7 +283,8 @@ impl ReadLane {
     /// The head batch has all its answers.
     async fn finish(&mut self, connection: &mut Connection) -> Result<(), Abandoned> {
         let refusal = self.flying.front_mut().and_then(Batch::take_refusal);
-        if refusal.is_none() {
+        let void = self.flying.front().is_some_and(Batch::is_void);
+        if refusal.is_none() && !void {
             self.settle(connection, None).await?;
         }
         let Some(batch) = self.flying.pop_front() else {
@@ -289,7 +297,7 @@ impl ReadLane {
         let took = self.window.answer(Instant::now());
         let command = match batch.road {
             Road::Inspect => "MEMORY USAGE",
-            Road::Texts => "MGET",
+            Road::Texts | Road::Doubts => "MGET",
             Road::Payloads => "DUMP",
         };
         self.context.stats.latency(Side::Source, command, took, 1);
@@ -297,6 +305,11 @@ impl ReadLane {
             connection.release();
             self.answers.clear();
             self.refused(batch, &refusal);
+        } else if void {
+            connection.release();
+            self.answers.clear();
+            self.dialect.expiring = true;
+            self.waiting.again(batch);
         }
         if !self.context.flow.sleep.is_zero() {
             sleep(self.context.flow.sleep).await;

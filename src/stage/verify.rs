@@ -21,7 +21,7 @@ use crate::queue::Receiver;
 use crate::stats::{Difference, DifferenceKind, Step};
 use crate::text::printable;
 use crate::transform::Rename;
-use crate::window::Window;
+use crate::window::{self, Window};
 use crate::wire::{Connection, Link};
 
 const BATCH_KEYS: usize = 500;
@@ -121,7 +121,7 @@ impl VerifyLane {
             link,
             expiries,
             flying: VecDeque::new(),
-            window: Window::new(context.flow.pipeline, 4 * BATCH_KEYS),
+            window: Window::new(context.flow.pipeline, BATCH_KEYS),
             failed: 0,
         };
         let source = half(
@@ -373,7 +373,8 @@ impl VerifyLane {
 impl Half {
     fn ask(&mut self, mut question: Question, connection: &mut Connection) {
         question.encode(self.expiries, connection);
-        self.window.send(question.names.len(), Instant::now());
+        self.window
+            .send(window::load(question.names.len(), 0), Instant::now());
         self.flying.push_back(question);
     }
 

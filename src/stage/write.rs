@@ -22,13 +22,13 @@ use crate::error::{Class, Lost, classify};
 use crate::output::KEYS;
 use crate::queue::Receiver;
 use crate::text::printable;
-use crate::window::Window;
+use crate::window::{self, Window};
 use crate::wire::{Connection, Link};
 
 /// Keys in a batch where none was told.
 pub const BATCH_KEYS: usize = 500;
 /// Bytes in a batch; one value may be more.
-const BATCH_BYTES: usize = 1024 * 1024;
+const BATCH_BYTES: usize = 256 * 1024;
 
 /// One write lane.
 pub struct WriteLane {
@@ -62,7 +62,7 @@ impl WriteLane {
             Auto::Fixed(keys) => keys.max(1),
             Auto::Measured => BATCH_KEYS,
         };
-        let window = Window::new(context.flow.pipeline, 4 * limit);
+        let window = Window::new(context.flow.pipeline, limit);
         Self {
             context,
             link,
@@ -153,26 +153,27 @@ impl WriteLane {
         let mut parcel = self.next_parcel()?;
         if parcel.entries.len() > self.limit {
             let rest = parcel.entries.split_off(self.limit);
-            let cost = rest.iter().map(Entry::cost).sum();
-            let lease = parcel.lease.split(cost);
+            let bytes = rest.iter().map(Entry::cost).sum();
+            let lease = parcel.lease.split(bytes);
+            parcel.bytes -= bytes;
             self.waiting.push_front(Parcel {
                 entries: rest,
+                bytes,
                 lease,
             });
         }
-        let mut bytes: usize = parcel.entries.iter().map(Entry::cost).sum();
         while let Some(more) = self.next_parcel() {
-            let cost: usize = more.entries.iter().map(Entry::cost).sum();
-            if parcel.entries.len() + more.entries.len() > self.limit || bytes + cost > BATCH_BYTES
+            if parcel.entries.len() + more.entries.len() > self.limit
+                || parcel.bytes + more.bytes > BATCH_BYTES
             {
                 self.waiting.push_front(more);
                 break;
             }
-            bytes += cost;
+            parcel.bytes += more.bytes;
             parcel.entries.extend(more.entries);
             parcel.lease.merge(more.lease);
         }
-        Some(Batch::new(parcel.entries, parcel.lease))
+        Some(Batch::new(parcel.entries, parcel.bytes, parcel.lease))
     }
 
     fn next_parcel(&mut self) -> Option<Parcel> {
@@ -187,7 +188,10 @@ impl WriteLane {
             shift: self.context.clocks.shift(),
         };
         batch.encode(self.dialect, moment, connection.outgoing());
-        self.window.send(batch.entries.len(), Instant::now());
+        self.window.send(
+            window::load(batch.entries.len(), batch.bytes),
+            Instant::now(),
+        );
         self.flying.push_back(batch);
     }
 

@@ -74,9 +74,9 @@ impl Connection {
         self.incoming.token()
     }
 
-    /// Takes up to `most` answers of commands that MULTI queued, and counts them.
-    pub fn skip_queued(&mut self, most: usize) -> usize {
-        self.incoming.skip_queued(most)
+    /// Takes up to `most` replies that are all `same`, and counts them.
+    pub fn skip(&mut self, same: &[u8], most: usize) -> usize {
+        self.incoming.skip(same, most)
     }
 
     /// The bytes of a word that was not released yet.
@@ -94,6 +94,12 @@ impl Connection {
     #[must_use]
     pub fn partial(&self) -> Option<usize> {
         self.incoming.partial()
+    }
+
+    /// Whether the read buffer is nearly full: what is released now need not be moved to another.
+    #[must_use]
+    pub fn is_crowded(&self) -> bool {
+        self.incoming.is_crowded()
     }
 
     /// The longest wait for an answer.

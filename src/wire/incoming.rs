@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use redis_protocol::resp2;
 use redis_protocol::resp3;
 
+use super::chunks::{CHUNK, Chunks};
 use crate::error::Lost;
 
 /// Where a word lies in what was received and not yet released.
@@ -55,19 +56,22 @@ pub enum Token {
 #[derive(Debug)]
 pub(crate) struct Incoming {
     buffer: BytesMut,
+    /// The buffer is one that may be used again.
+    pooled: bool,
+    chunks: Chunks,
     position: usize,
     resp3: bool,
 }
 
-/// Bytes that one read asks for.
-const CHUNK: usize = 256 * 1024;
 /// With less room than this, a read would be too small to be worth its system call.
-const ROOM: usize = 32 * 1024;
+const ROOM: usize = 16 * 1024;
 
 impl Incoming {
     pub(crate) fn new() -> Self {
         Self {
             buffer: BytesMut::new(),
+            pooled: false,
+            chunks: Chunks::default(),
             position: 0,
             resp3: false,
         }
@@ -101,16 +105,15 @@ impl Incoming {
         }
     }
 
-    /// Takes up to `most` answers of commands that were queued, half of what a MULTI answers, and counts them.
-    pub(crate) fn skip_queued(&mut self, most: usize) -> usize {
-        const QUEUED: &[u8] = b"+QUEUED\r\n";
+    /// Takes up to `most` replies that are all `same`, most of what a MULTI answers, and counts them.
+    pub(crate) fn skip(&mut self, same: &[u8], most: usize) -> usize {
         let rest = self.buffer.get(self.position..).unwrap_or_default();
         let count = rest
-            .chunks_exact(QUEUED.len())
+            .chunks_exact(same.len())
             .take(most)
-            .take_while(|chunk| *chunk == QUEUED)
+            .take_while(|chunk| *chunk == same)
             .count();
-        self.position += count * QUEUED.len();
+        self.position += count * same.len();
         count
     }
 
@@ -246,25 +249,38 @@ impl Incoming {
         self.position = 0;
         if taken.len() > CHUNK {
             // What is left would keep the whole of a long value's memory after the value is gone.
-            self.buffer = BytesMut::from(self.buffer.as_ref());
+            self.move_to(0);
         }
         taken
     }
 
+    /// Whether the buffer is nearly full: what is released now need not be moved to another.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.buffer.capacity() - self.buffer.len() < ROOM
+    }
+
     /// The buffer with room for the next read: for the whole of a value that has begun.
     pub(crate) fn room(&mut self) -> &mut BytesMut {
-        let spare = self.buffer.capacity() - self.buffer.len();
-        if let Some(length) = self.partial() {
-            let whole = self.position + length + 32;
-            if self.buffer.capacity() < whole {
-                self.buffer.reserve(whole - self.buffer.len());
-                return &mut self.buffer;
-            }
-        }
-        if spare < ROOM {
-            self.buffer.reserve(CHUNK);
+        let partial = self.partial();
+        let whole = partial.map_or(0, |length| self.position + length + 32);
+        let fits = whole <= self.buffer.capacity();
+        // The end of a long value is not worth moving its beginning.
+        let ends_here = fits && partial.is_some_and(|length| length >= ROOM);
+        if !fits || (self.is_crowded() && !ends_here) {
+            self.move_to(whole.max(self.buffer.len() + ROOM));
         }
         &mut self.buffer
+    }
+
+    /// Moves what is not released to a buffer of at least `bytes`.
+    fn move_to(&mut self, bytes: usize) {
+        let mut fresh = self.chunks.take(bytes.max(self.buffer.len()));
+        fresh.extend_from_slice(&self.buffer);
+        let pooled = fresh.capacity() <= CHUNK;
+        let used = std::mem::replace(&mut self.buffer, fresh);
+        if std::mem::replace(&mut self.pooled, pooled) {
+            self.chunks.retire(used);
+        }
     }
 }
 

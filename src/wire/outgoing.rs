@@ -6,9 +6,9 @@ use std::io::IoSlice;
 use bytes::{Buf, Bytes, BytesMut};
 
 /// From this length on, an argument is sent from its own memory: a copy costs more than one more piece in a writev.
-const LONG: usize = 16 * 1024;
+const LONG: usize = 1000;
 /// Pieces in one writev; the kernel takes 1,024, and more than this saves nothing.
-pub(crate) const PIECES: usize = 32;
+pub(crate) const PIECES: usize = 512;
 
 /// Encoded commands that are not yet with the kernel.
 #[derive(Debug, Default)]

@@ -93,7 +93,7 @@ fn execute<B: Behaviour>(
         b"HELLO" => says("-ERR unknown command 'HELLO'\r\n"),
         b"CLIENT" => says("+OK\r\n"),
         b"PING" => says("+PONG\r\n"),
-        b"INFO" => says("$12\r\nrun_id:fake\n\r\n"),
+        b"INFO" if queued.is_none() => says("$12\r\nrun_id:fake\n\r\n"),
         b"MULTI" => {
             *queued = Some(Vec::new());
             says("+OK\r\n")

@@ -179,7 +179,7 @@ async fn write_all(
     let mut stages = JoinSet::new();
     let mut outputs = Vec::new();
     for _ in 0..lanes {
-        let (sender, receiver) = queue::<Parcel>(batch * 2);
+        let (sender, receiver) = queue::<Parcel>(batch * 2, usize::MAX);
         outputs.push(sender);
         let link = link(Side::Target, &fake, &context.stats);
         stages.spawn(WriteLane::new(context.clone(), link, dialect, receiver).run());
@@ -198,7 +198,15 @@ async fn write_all(
                     .budget
                     .lease(entries.iter().map(Entry::cost).sum())
                     .await;
-                output.send(Parcel { entries, lease }).await.unwrap();
+                let bytes = entries.iter().map(Entry::cost).sum();
+                output
+                    .send(Parcel {
+                        entries,
+                        bytes,
+                        lease,
+                    })
+                    .await
+                    .unwrap();
             }
         }
     }
@@ -231,6 +239,10 @@ impl Behaviour for Source {
         self.reads += 1;
         let value = self.reads.to_string();
         Does::Says(match words[0].as_slice() {
+            b"INFO" => {
+                let expires = usize::from(self.dice.falls(10));
+                bulk(format!("# Keyspace\r\ndb0:keys=9,expires={expires},avg_ttl=0\r\n").as_bytes())
+            }
             b"PEXPIRETIME" => b":-1\r\n".to_vec(),
             b"MGET" => {
                 let mut answer = format!("*{}\r\n", words.len() - 1).into_bytes();
@@ -269,6 +281,8 @@ async fn read_all(
     let context = context(flow(batch, pipeline));
     let dialect = read::Dialect {
         pexpiretime: true,
+        expiring: !seed.is_multiple_of(2),
+        database: 0,
         multi: !seed.is_multiple_of(3),
         time: false,
         kinds: false,
@@ -280,8 +294,8 @@ async fn read_all(
         replace: None,
         drop_expiry: false,
     };
-    let (input, receiver) = queue::<Vec<Key>>(1000);
-    let (output, mut parcels) = queue::<Parcel>(1000);
+    let (input, receiver) = queue::<Vec<Key>>(1000, usize::MAX);
+    let (output, mut parcels) = queue::<Parcel>(1000, usize::MAX);
     let lane = ReadLane::new(
         context.clone(),
         link(Side::Source, &fake, &context.stats),

@@ -14,6 +14,10 @@ use crate::wire::{Connection, Outgoing, Span, Token};
 pub struct Dialect {
     /// PEXPIRETIME (7.0); before: PTTL, counted from the TIME of the same instant.
     pub pexpiretime: bool,
+    /// Keys may have expiries. Where none has, one INFO in the same MULTI proves it for the whole batch.
+    pub expiring: bool,
+    /// The database that INFO is asked about.
+    pub database: u32,
     /// MULTI makes value and expiry one instant; without the right to it the expiry is asked before and after.
     pub multi: bool,
     /// TIME is allowed.
@@ -33,8 +37,17 @@ pub(super) enum Road {
     Inspect,
     /// Strings, by MGET.
     Texts,
+    /// What MGET did not answer: the expiry tells what is gone from what is no string.
+    Doubts,
     /// Anything, by DUMP.
     Payloads,
+}
+
+impl Road {
+    /// Whether it answers strings as they are.
+    fn is_texts(self) -> bool {
+        matches!(self, Self::Texts | Self::Doubts)
+    }
 }
 
 /// A run of answers of one kind.
@@ -48,6 +61,8 @@ enum Column {
     Executed,
     /// The header of TIME's array, the seconds, the microseconds.
     Clock,
+    /// INFO keyspace: no key has an expiry, or the batch is void.
+    Keyspace,
     /// PEXPIRETIME or PTTL.
     Expiry,
     /// TYPE.
@@ -75,6 +90,8 @@ pub(super) enum Answer {
     Gone(usize),
     /// The key is there and no string.
     NoText(usize),
+    /// The key is gone, or no string.
+    NoTextOrGone(usize),
     /// Value and expiry are not of one instant.
     Torn(usize),
     /// This key's own error.
@@ -119,6 +136,12 @@ pub(super) struct Batch {
     held: Vec<Option<Span>>,
     /// What an expiry answer counts from: 0 where it is an instant already.
     clock: Millis,
+    /// How the database's line in INFO begins.
+    keyspace: String,
+    /// Expiries were not asked for.
+    presumes: bool,
+    /// Keys have expiries though none were asked for.
+    void: bool,
     first_error: Option<String>,
     refusal: Option<String>,
 }
@@ -144,6 +167,9 @@ impl Batch {
             kinds: Vec::new(),
             held: Vec::new(),
             clock: 0,
+            keyspace: String::new(),
+            presumes: false,
+            void: false,
             first_error: None,
             refusal: None,
         }
@@ -168,7 +194,12 @@ impl Batch {
 
     /// Whether what was read so far may be released while the batch goes on.
     pub(super) fn is_streaming(&self) -> bool {
-        self.held.is_empty()
+        self.held.is_empty() && self.refusal.is_none() && !self.void
+    }
+
+    /// Whether nothing of its answers counts, because keys have expiries: it must be read again with them.
+    pub(super) fn is_void(&self) -> bool {
+        self.void
     }
 
     /// Why the batch was refused as a whole, once it is done.
@@ -192,13 +223,16 @@ impl Batch {
         self.expiries.clear();
         self.kinds.clear();
         self.held.clear();
+        self.presumes =
+            dialect.multi && !dialect.expiring && matches!(self.road, Road::Texts | Road::Payloads);
+        self.void = false;
         self.first_error = None;
         self.refusal = None;
         // Without TIME, a PTTL counts from the earliest instant at which it can have been read: from now.
         self.clock = if dialect.pexpiretime { 0 } else { now };
         match self.road {
             Road::Inspect => self.encode_inspection(dialect, out),
-            Road::Texts | Road::Payloads => self.encode_reads(dialect, out),
+            Road::Texts | Road::Doubts | Road::Payloads => self.encode_reads(dialect, out),
         }
     }
 
@@ -232,11 +266,12 @@ impl Batch {
         } else {
             b"PTTL"
         };
-        let clock = !dialect.pexpiretime && dialect.time;
+        let clock = !self.presumes && !dialect.pexpiretime && dialect.time;
+        let expiries = if self.presumes { 1 } else { keys };
         let kinds = dialect.kinds && self.road == Road::Payloads;
-        let values = if self.road == Road::Texts { 1 } else { keys };
+        let values = if self.road.is_texts() { 1 } else { keys };
         if dialect.multi {
-            let queued = usize::from(clock) + keys + if kinds { keys } else { 0 } + values;
+            let queued = usize::from(clock) + expiries + if kinds { keys } else { 0 } + values;
             out.words(&[b"MULTI"]);
             self.columns.extend([
                 (Column::Opened, 1),
@@ -248,13 +283,20 @@ impl Batch {
             out.words(&[b"TIME"]);
             self.columns.push((Column::Clock, 3));
         }
-        self.each(out, &[expiry]);
-        self.columns.push((Column::Expiry, keys));
+        if self.presumes {
+            out.words(&[b"INFO", b"keyspace"]);
+            self.columns.push((Column::Keyspace, 1));
+            self.keyspace = format!("db{}:", dialect.database);
+        } else {
+            self.each(out, &[expiry]);
+            self.columns.push((Column::Expiry, keys));
+            self.expiries.reserve(keys);
+        }
         if kinds {
             self.each(out, &[b"TYPE"]);
             self.columns.push((Column::Kind, keys));
         }
-        if self.road == Road::Texts {
+        if self.road.is_texts() {
             out.command(keys + 1);
             out.word(b"MGET");
             for key in &self.keys {
@@ -273,7 +315,6 @@ impl Batch {
             self.columns.push((Column::ExpiryAgain, keys));
             self.held = vec![None; keys];
         }
-        self.expiries.reserve(keys);
     }
 
     fn each(&self, out: &mut Outgoing, command: &[&[u8]]) {
@@ -286,14 +327,26 @@ impl Batch {
         }
     }
 
-    /// Takes the answers that say nothing of a key, as many as have come.
+    /// Takes the commonest answers of a column at once, as many as have come.
     pub(super) fn skip(&mut self, connection: &mut Connection) {
-        if let Some((Column::Queued, rows)) = self.columns.get(self.column).copied() {
-            self.row += connection.skip_queued(rows - self.row);
-            if self.row >= rows {
-                self.row = 0;
-                self.column += 1;
+        let Some((column, rows)) = self.columns.get(self.column).copied() else {
+            return;
+        };
+        let left = rows - self.row;
+        let skipped = match column {
+            Column::Queued => connection.skip(b"+QUEUED\r\n", left),
+            Column::Expiry => {
+                let without = connection.skip(b":-1\r\n", left);
+                self.expiries
+                    .resize(self.expiries.len() + without, NO_EXPIRY);
+                without
             }
+            _ => return,
+        };
+        self.row += skipped;
+        if self.row >= rows {
+            self.row = 0;
+            self.column += 1;
         }
     }
 
@@ -341,6 +394,18 @@ impl Batch {
                 self.skip_rest_of_column(row, rows);
                 Answer::Part
             }
+            (Column::Keyspace, Token::Bulk(span)) => {
+                self.void = have_expiries(connection.bytes(span), self.keyspace.as_bytes());
+                Answer::Part
+            }
+            (Column::Keyspace, Token::Error(span)) => {
+                tracing::debug!("INFO keyspace: {}", error(span));
+                self.void = true;
+                Answer::Part
+            }
+            (Column::Text | Column::Payload, Token::Bulk(_) | Token::Nil) if self.void => {
+                Answer::Part
+            }
             (Column::Expiry, Token::Integer(expiry)) => {
                 self.expiries.push(expiry);
                 Answer::Part
@@ -376,6 +441,7 @@ impl Batch {
             (Column::Text | Column::Payload, Token::Bulk(span)) => {
                 self.value(row, span, column == Column::Text)
             }
+            (Column::Text, Token::Nil) if self.presumes => Answer::NoTextOrGone(row),
             (Column::Text, Token::Nil) if self.expiry(row) != NO_KEY => Answer::NoText(row),
             (Column::Text | Column::Payload, Token::Nil) => Answer::Gone(row),
             (Column::ExpiryAgain, Token::Integer(again)) => self.again(row, again),
@@ -429,7 +495,7 @@ impl Batch {
         Answer::Found(Found {
             row,
             span,
-            text: self.road == Road::Texts,
+            text: self.road.is_texts(),
             expiry: self.instant(row),
         })
     }
@@ -458,6 +524,34 @@ impl Batch {
     }
 }
 
+/// Whether INFO keyspace tells of keys with expiries in the database whose line begins so; no line is an empty database.
+fn have_expiries(info: &[u8], database: &[u8]) -> bool {
+    let Some(line) = info
+        .split(|byte| *byte == b'\n')
+        .find_map(|line| line.strip_prefix(database))
+    else {
+        return !info.starts_with(b"# Keyspace");
+    };
+    !line
+        .split(|byte| matches!(byte, b',' | b'\r'))
+        .any(|field| field == b"expires=0")
+}
+
 fn unexpected(token: Token) -> Lost {
     Lost::Protocol(format!("unexpected {token:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_line_that_says_so_proves_that_no_key_has_an_expiry() {
+        let info = b"# Keyspace\r\ndb0:keys=10,expires=0,avg_ttl=0,subexpiry=3\r\ndb1:keys=1,expires=1,avg_ttl=5\r\n";
+        assert!(!have_expiries(info, b"db0:"));
+        assert!(have_expiries(info, b"db1:"));
+        assert!(!have_expiries(info, b"db7:"), "an empty database");
+        assert!(have_expiries(b"db0:keys=10", b"db0:"));
+        assert!(have_expiries(b"", b"db0:"), "an answer without the section");
+    }
 }

@@ -17,6 +17,8 @@ use crate::wire::Connection;
 
 /// How often a value and an expiry that do not belong together are read again.
 const TORN_TRIES: u32 = 100;
+/// What a key is taken for that is gone or no string: its answer has no value.
+const DOUBTED: usize = 64;
 
 impl ReadLane {
     /// Turns the answers so far into entries and sends them on.
@@ -73,6 +75,7 @@ impl ReadLane {
     fn settle_other(&mut self, head: &mut Batch, answer: Answer, entries: &mut Vec<Entry>) {
         let (Answer::Gone(row)
         | Answer::NoText(row)
+        | Answer::NoTextOrGone(row)
         | Answer::Torn(row)
         | Answer::Failed(row, _)
         | Answer::Inspected(row, _)) = &answer
@@ -95,6 +98,7 @@ impl ReadLane {
                 self.shapes.learn_no_text(&key.name);
                 self.waiting.add(key, Road::Payloads, LONG);
             }
+            Answer::NoTextOrGone(_) => self.waiting.add(key, Road::Doubts, DOUBTED),
             Answer::Torn(_) if head.failed < TORN_TRIES => {
                 self.waiting.retry(key, head.road, head.failed + 1);
             }
@@ -189,17 +193,17 @@ impl ReadLane {
             if entries.is_empty() {
                 continue;
             }
+            let bytes = entries.iter().map(Entry::cost).sum();
             let lease = match lease.take() {
                 Some(lease) => lease,
-                None => {
-                    self.context
-                        .budget
-                        .lease(entries.iter().map(Entry::cost).sum())
-                        .await
-                }
+                None => self.context.budget.lease(bytes).await,
             };
             output
-                .send(Parcel { entries, lease })
+                .send(Parcel {
+                    entries,
+                    bytes,
+                    lease,
+                })
                 .await
                 .map_err(|_| Abandoned)?;
         }

@@ -39,6 +39,7 @@ pub(super) struct Waiting {
     strangers: VecDeque<Key>,
     inspect: Pile,
     texts: Pile,
+    doubts: Pile,
     payloads: Pile,
 }
 
@@ -50,6 +51,7 @@ impl Waiting {
             strangers: VecDeque::new(),
             inspect: Pile::default(),
             texts: Pile::default(),
+            doubts: Pile::default(),
             payloads: Pile::default(),
         }
     }
@@ -61,6 +63,7 @@ impl Waiting {
             + self.strangers.len()
             + self.inspect.keys.len()
             + self.texts.keys.len()
+            + self.doubts.keys.len()
             + self.payloads.keys.len()
     }
 
@@ -74,6 +77,7 @@ impl Waiting {
         let pile = match road {
             Road::Inspect => &mut self.inspect,
             Road::Texts => &mut self.texts,
+            Road::Doubts => &mut self.doubts,
             Road::Payloads => &mut self.payloads,
         };
         if !pile.keys.is_empty()
@@ -134,6 +138,11 @@ impl Waiting {
         self.ready.push_back(batch);
     }
 
+    /// A batch whose answers did not count.
+    pub(super) fn again(&mut self, batch: Batch) {
+        self.ready.push_front(batch);
+    }
+
     /// The next batch: a full one, or where `partial` is wanted the fullest there is.
     pub(super) fn next(&mut self, partial: bool) -> Option<Batch> {
         if let Some(batch) = self.ready.pop_front() {
@@ -142,6 +151,7 @@ impl Waiting {
         let piles = [
             (Road::Inspect, &mut self.inspect),
             (Road::Texts, &mut self.texts),
+            (Road::Doubts, &mut self.doubts),
             (Road::Payloads, &mut self.payloads),
         ];
         let (road, pile) = piles.into_iter().max_by_key(|(_, pile)| pile.keys.len())?;
@@ -154,6 +164,7 @@ impl Waiting {
         let piles = [
             (Road::Inspect, &mut self.inspect),
             (Road::Texts, &mut self.texts),
+            (Road::Doubts, &mut self.doubts),
             (Road::Payloads, &mut self.payloads),
         ];
         let rest = piles.into_iter().map(|(road, pile)| pile.take(road));

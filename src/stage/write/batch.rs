@@ -60,6 +60,8 @@ enum Due {
 #[derive(Debug)]
 pub(super) struct Batch {
     pub(super) entries: Vec<Entry>,
+    /// What they cost together.
+    pub(super) bytes: usize,
     pub(super) lease: Lease,
     /// Tries that failed.
     pub(super) failed: u32,
@@ -77,9 +79,10 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    pub(super) fn new(entries: Vec<Entry>, lease: Lease) -> Self {
+    pub(super) fn new(entries: Vec<Entry>, bytes: usize, lease: Lease) -> Self {
         Self {
             entries,
+            bytes,
             lease,
             failed: 0,
             careful: false,
@@ -113,12 +116,6 @@ impl Batch {
         &self.commands
     }
 
-    fn uses(&mut self, command: &'static str) {
-        if !self.commands.contains(&command) {
-            self.commands.push(command);
-        }
-    }
-
     /// Encodes the commands, for the first time or again.
     pub(super) fn encode(&mut self, dialect: Dialect, moment: Moment, out: &mut Outgoing) {
         self.due.clear();
@@ -128,8 +125,7 @@ impl Batch {
         self.commands.clear();
         self.short_of_replicas = None;
         // Long values are not copied, and one more move of a few is no matter.
-        let bytes: usize = self.entries.iter().map(Entry::cost).sum();
-        out.reserve(bytes.min(MOST_RESERVED));
+        out.reserve(self.bytes.min(MOST_RESERVED));
         let ways: Vec<Way> = self
             .entries
             .iter()
@@ -231,7 +227,7 @@ impl Batch {
                     out.value(value);
                 }
             }
-            self.uses("MSET");
+            uses(&mut self.commands, "MSET");
             self.due.push(Due::Rows {
                 first: 0,
                 count: sets,
@@ -249,7 +245,7 @@ impl Batch {
             {
                 out.word(&entry.key.name);
             }
-            self.uses("DEL");
+            uses(&mut self.commands, "DEL");
             self.due.push(Due::Rows {
                 first: sets,
                 count: deletes,
@@ -275,24 +271,30 @@ impl Batch {
         enveloped: bool,
         out: &mut Outgoing,
     ) {
-        let Some(entry) = self.entries.get(row) else {
+        let Self {
+            entries,
+            due,
+            commands,
+            ..
+        } = self;
+        let Some(entry) = entries.get(row) else {
             return;
         };
-        let entry = entry.clone();
         let name = &entry.key.name;
         let answer = Due::Rows {
             first: place,
             count: 1,
         };
-        self.uses(match (way, &entry.value) {
+        let command = match (way, &entry.value) {
             (Way::Delete, _) | (_, Value::Gone) => "DEL",
             (_, Value::Payload(_)) => "RESTORE",
             (_, Value::Text(_)) => "SET",
-        });
+        };
+        uses(commands, command);
         match (way, &entry.value) {
             (Way::Delete, _) | (_, Value::Gone) => {
                 out.words(&[b"DEL", name]);
-                self.due.push(answer);
+                due.push(answer);
             }
             (Way::Restore(expiry), Value::Payload(payload)) => {
                 out.command(if expiry == 0 { 5 } else { 6 });
@@ -304,7 +306,7 @@ impl Batch {
                 if expiry != 0 {
                     out.word(b"ABSTTL");
                 }
-                self.due.push(answer);
+                due.push(answer);
             }
             (Way::SetUntil(expiry), Value::Text(value)) if dialect.pxat => {
                 out.command(5);
@@ -313,12 +315,12 @@ impl Batch {
                 out.value(value);
                 out.word(b"PXAT");
                 out.number(expiry);
-                self.due.push(answer);
+                due.push(answer);
             }
             (Way::SetUntil(expiry), Value::Text(value)) => {
                 if !enveloped {
                     out.words(&[b"MULTI"]);
-                    self.due.extend([Due::Envelope; 3]);
+                    due.extend([Due::Envelope; 3]);
                 }
                 set(name, value, out);
                 out.command(3);
@@ -327,13 +329,13 @@ impl Batch {
                 out.number(expiry);
                 if !enveloped {
                     out.words(&[b"EXEC"]);
-                    self.due.push(Due::Executed);
+                    due.push(Due::Executed);
                 }
-                self.due.extend([answer, Due::Number]);
+                due.extend([answer, Due::Number]);
             }
             (_, Value::Text(value)) => {
                 set(name, value, out);
-                self.due.push(answer);
+                due.push(answer);
             }
             (_, Value::Payload(_)) => {}
         }
@@ -401,6 +403,12 @@ impl Batch {
         for row in self.order.iter().skip(first).take(count) {
             self.errors.push((*row, message.to_owned()));
         }
+    }
+}
+
+fn uses(commands: &mut Vec<&'static str>, command: &'static str) {
+    if !commands.contains(&command) {
+        commands.push(command);
     }
 }
 

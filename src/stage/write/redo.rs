@@ -111,7 +111,7 @@ impl Redo {
     /// The next entries to send, each with a command of its own.
     pub(super) fn next(&mut self) -> Option<Batch> {
         let failed = self.entries.front()?.failed;
-        let mut batch = Batch::new(Vec::new(), Lease::default());
+        let mut batch = Batch::new(Vec::new(), 0, Lease::default());
         batch.careful = true;
         batch.failed = failed;
         let mut bytes = 0;
@@ -124,6 +124,7 @@ impl Redo {
             let Some(again) = self.entries.pop_front() else {
                 break;
             };
+            batch.bytes += again.entry.cost();
             batch.lease.merge(again.lease);
             batch.entries.push(again.entry);
         }
