@@ -39,13 +39,13 @@ pub struct Cli {
 }
 
 const PROGRAM_USAGE: &str = "riot replicate [OPTIONS] SOURCE TARGET
-       riot compare --quick [OPTIONS] SOURCE TARGET
+       riot compare [OPTIONS] SOURCE TARGET
        riot [SOURCE CONNECTION] replicate [OPTIONS] [TARGET CONNECTION]";
 
 const PROGRAM_NOTES: &str = "\
 Examples:
   riot replicate redis://10.0.0.5:6379 rediss://user:secret@cache.example.com:6380/2
-  riot compare --quick 10.0.0.5:6379 10.1.0.9:6379
+  riot compare 10.0.0.5:6379 10.1.0.9:6379
   riot -h 10.0.0.5 -n 1 replicate -h 10.1.0.9 -n 1
 
 -h is the host, as in redis-cli. Every option of a command: riot COMMAND --help
@@ -69,8 +69,8 @@ pub enum Command {
        riot [SOURCE CONNECTION] replicate [OPTIONS] [TARGET CONNECTION]", after_help = JOB_NOTES)]
     Replicate(Box<Job>),
     /// Compare the source's keys with the target's
-    #[command(override_usage = "riot compare --quick [OPTIONS] SOURCE TARGET
-       riot [SOURCE CONNECTION] compare --quick [OPTIONS] [TARGET CONNECTION]", after_help = JOB_NOTES)]
+    #[command(override_usage = "riot compare [OPTIONS] SOURCE TARGET
+       riot [SOURCE CONNECTION] compare [OPTIONS] [TARGET CONNECTION]", after_help = JOB_NOTES)]
     Compare(Box<Job>),
     /// Round trips to one server
     #[command(hide = true)]
@@ -175,7 +175,15 @@ const NOT_COMPARE: &[&str] = &[
     "wait_timeout",
     "compare",
     "no_verify",
-    "dry_run",
+];
+
+/// Those that `replicate` does not have, or not yet.
+const NOT_REPLICATE: &[&str] = &[
+    "quick",
+    "repair",
+    "delete_extra",
+    "no_stream_msg_id",
+    "stream_prune",
 ];
 
 /// clap's command, with each command's help showing its own options alone.
@@ -188,7 +196,9 @@ pub fn command() -> clap::Command {
             })
         })
         .mut_subcommand("replicate", |command| {
-            command.mut_arg("quick", |argument| argument.hide(true))
+            NOT_REPLICATE.iter().fold(command, |command, id| {
+                command.mut_arg(id, |argument| argument.hide(true))
+            })
         })
 }
 

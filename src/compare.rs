@@ -1,22 +1,26 @@
-//! The command, and the verification after a replicate: look at every key, then again at those that differ.
+//! The command, and the verification after a replicate: look at every key, then again at those that differ; where it is
+//! wished, mend them.
 
 use tokio::task::JoinSet;
 
-use crate::config::{Auto, Side};
+use crate::config::{Auto, Depth, Side};
+use crate::copy;
 use crate::entry::Key;
 use crate::error::RunError;
-use crate::queue::{Sender, queue};
-use crate::session::{Session, join_all};
+use crate::queue::{Receiver, Sender, queue};
+use crate::session::{Session, deal, join_all};
 use crate::stage::scan::{Ended, Purpose};
-use crate::stage::verify::{Suspect, Suspects, Terms, VerifyLane};
-use crate::stats::{Difference, Phase};
+use crate::stage::verify::{Extra, ExtraLane, FullLane, Suspect, Suspects, VerifyLane};
+use crate::stats::{Difference, DifferenceKind, Phase};
 
 /// Lanes where none were told.
 const LANES: usize = 2;
 /// Keys that wait for each lane.
-const QUEUED_KEYS: usize = 4000;
+const QUEUED_KEYS: usize = 1000;
 /// Keys that are looked at again; of more than these the first look counts, so that memory stays bounded.
 const MOST_SUSPECTS: usize = 1_000_000;
+
+type Stages = JoinSet<anyhow::Result<()>>;
 
 /// Compares what the run selects, in rounds.
 pub async fn run(session: &Session<'_>) -> Result<Ended, RunError> {
@@ -25,9 +29,31 @@ pub async fn run(session: &Session<'_>) -> Result<Ended, RunError> {
     let suspects = Suspects::default();
     let (keys, stages) = lanes(session, &suspects);
     let scan = session.scan(Purpose::Compare, keys);
-    let (ended, joined) = tokio::join!(scan.run(), join_all(stages));
+    let (mut ended, joined) = tokio::join!(scan.run(), join_all(stages));
     joined?;
-    let mut left = suspects.take();
+    if verification.both && ended == Ended::Complete {
+        session.context.stats.looks_both_ways();
+        let (keys, stages) = extra_lanes(session, &suspects);
+        let scan = session.scan_target(keys);
+        let (searched, joined) = tokio::join!(scan.run(), join_all(stages));
+        joined?;
+        ended = searched;
+    }
+    let mut left = settle(session, suspects.take()).await?;
+    if verification.repair && ended == Ended::Complete && !session.context.stop.is_draining() {
+        left = repair(session, left).await?;
+    }
+    report(session, left)?;
+    session.printer.finish_phase();
+    match session.context.take_failure() {
+        Some(failure) => Err(failure),
+        None => Ok(ended),
+    }
+}
+
+/// Looks at the suspects again, round by round: what is still changing is no difference.
+async fn settle(session: &Session<'_>, mut left: Vec<Suspect>) -> Result<Vec<Suspect>, RunError> {
+    let verification = &session.config.verification;
     for _ in 1..verification.rounds {
         if left.is_empty() || session.context.stop.is_draining() {
             break;
@@ -39,48 +65,92 @@ pub async fn run(session: &Session<'_>) -> Result<Ended, RunError> {
         }
         left = look_again(session, left).await?;
     }
-    report(session, left)?;
-    session.printer.finish_phase();
-    match session.context.take_failure() {
-        Some(failure) => Err(failure),
-        None => Ok(ended),
-    }
+    Ok(left)
 }
 
-fn lanes(
-    session: &Session<'_>,
-    suspects: &Suspects,
-) -> (Vec<Sender<Vec<Key>>>, JoinSet<anyhow::Result<()>>) {
-    let config = session.config;
-    let count = match config.flow.write_lanes {
+/// Copies what differs once more, and compares it again.
+async fn repair(session: &Session<'_>, left: Vec<Suspect>) -> Result<Vec<Suspect>, RunError> {
+    let deletes = session.config.verification.delete_extra;
+    let is_extra = |suspect: &Suspect| suspect.difference.kind == DifferenceKind::Extra;
+    let (broken, kept): (Vec<_>, Vec<_>) = left
+        .into_iter()
+        .partition(|suspect| deletes || !is_extra(suspect));
+    if broken.is_empty() {
+        return Ok(kept);
+    }
+    let wrong = broken.len();
+    let keys = broken.iter().map(|suspect| suspect.key.clone()).collect();
+    copy::list(session, keys).await?;
+    let mut still = if session.config.flow.dry_run {
+        broken
+    } else {
+        let again = look_again(session, broken).await?;
+        settle(session, again).await?
+    };
+    session
+        .context
+        .stats
+        .repaired((wrong - still.len().min(wrong)) as u64);
+    still.extend(kept);
+    Ok(still)
+}
+
+/// How many lanes, and their inputs.
+fn inputs(session: &Session<'_>) -> Vec<(Sender<Vec<Key>>, Receiver<Vec<Key>>)> {
+    let count = match session.config.flow.write_lanes {
         Auto::Fixed(lanes) => lanes.max(1),
         Auto::Measured => LANES,
     };
     let count = count
         .min(session.pool(Side::Source).saturating_sub(1).max(1))
         .min(session.pool(Side::Target).max(1));
-    let selection = &config.selection;
-    let terms = Terms {
-        source_pexpiretime: session.source_profile.pexpiretime,
-        target_pexpiretime: session.target_profile.pexpiretime,
-        source_time: session.source_profile.time,
-        target_time: session.target_profile.time,
-        expiry: !config.rewrite.drop_expiry,
-        tolerance: config.verification.expiry_tolerance,
-        kinds: selection.types.clone(),
-        memory_limit: selection.memory_limit,
-        memory_samples: selection.memory_samples,
-    };
+    (0..count)
+        .map(|_| queue::<Vec<Key>>(QUEUED_KEYS, usize::MAX))
+        .collect()
+}
+
+fn lanes(session: &Session<'_>, suspects: &Suspects) -> (Vec<Sender<Vec<Key>>>, Stages) {
     let mut stages = JoinSet::new();
     let mut keys = Vec::new();
-    for _ in 0..count {
-        let (sender, receiver) = queue::<Vec<Key>>(QUEUED_KEYS, usize::MAX);
+    for (sender, receiver) in inputs(session) {
         keys.push(sender);
-        let lane = VerifyLane::new(
+        let links = (session.source.clone(), session.target.clone());
+        if session.config.verification.depth == Depth::Full {
+            let lane = FullLane::new(
+                session.context.clone(),
+                links,
+                session.compare_dialects(),
+                session.terms(),
+                session.rename.clone(),
+                receiver,
+                suspects.clone(),
+            );
+            stages.spawn(lane.run());
+        } else {
+            let lane = VerifyLane::new(
+                session.context.clone(),
+                links,
+                session.terms(),
+                session.rename.clone(),
+                receiver,
+                suspects.clone(),
+            );
+            stages.spawn(lane.run());
+        }
+    }
+    (keys, stages)
+}
+
+/// Lanes that take the target's keys and look for them at the source.
+fn extra_lanes(session: &Session<'_>, suspects: &Suspects) -> (Vec<Sender<Vec<Key>>>, Stages) {
+    let mut stages = JoinSet::new();
+    let mut keys = Vec::new();
+    for (sender, receiver) in inputs(session) {
+        keys.push(sender);
+        let lane = ExtraLane::new(
             session.context.clone(),
             (session.source.clone(), session.target.clone()),
-            terms.clone(),
-            session.rename.clone(),
+            Extra::new(&session.config.selection, session.rename.clone()),
             receiver,
             suspects.clone(),
         );
@@ -92,25 +162,22 @@ fn lanes(
 /// Reads both sides of the suspects again: those that still differ come back.
 async fn look_again(session: &Session<'_>, left: Vec<Suspect>) -> Result<Vec<Suspect>, RunError> {
     let suspects = Suspects::default();
+    let (extra, known): (Vec<_>, Vec<_>) = left
+        .into_iter()
+        .partition(|suspect| suspect.difference.kind == DifferenceKind::Extra);
+    let known = known.into_iter().map(|suspect| suspect.key).collect();
     let (outputs, stages) = lanes(session, &suspects);
-    let deal = async {
-        let mut hands: Vec<Vec<Key>> = Vec::new();
-        hands.resize_with(outputs.len(), Vec::new);
-        let lanes = hands.len();
-        for suspect in left {
-            if let Some(hand) = hands.get_mut(suspect.key.lane(lanes)) {
-                hand.push(suspect.key);
-            }
-        }
-        for (output, hand) in outputs.into_iter().zip(hands) {
-            for piece in hand.chunks(500) {
-                // A lane that has ended has said why.
-                let _ = output.send(piece.to_vec()).await;
-            }
-        }
-        Ok(())
-    };
-    tokio::try_join!(deal, join_all(stages))?;
+    let ((), joined) = tokio::join!(deal(outputs, known), join_all(stages));
+    joined?;
+    if !extra.is_empty() {
+        let names = extra.into_iter().map(|suspect| {
+            let name = suspect.difference.key;
+            Key::new(name.clone().into(), &name)
+        });
+        let (outputs, stages) = extra_lanes(session, &suspects);
+        let ((), joined) = tokio::join!(deal(outputs, names.collect()), join_all(stages));
+        joined?;
+    }
     Ok(suspects.take())
 }
 

@@ -336,6 +336,16 @@ pub struct Verification {
     pub rounds: u32,
     /// Pause between rounds.
     pub round_interval: Duration,
+    /// Keys that only the target has are looked for too.
+    pub both: bool,
+    /// What differs is copied again.
+    pub repair: bool,
+    /// Keys that only the target has are deleted, in a repair.
+    pub delete_extra: bool,
+    /// Messages of streams are compared with their ids.
+    pub message_ids: bool,
+    /// A stream without messages at the source need not be at the target.
+    pub prune_streams: bool,
 }
 
 /// How deep a comparison goes.
@@ -345,6 +355,8 @@ pub enum Depth {
     None,
     /// Existence, type, expiry.
     Quick,
+    /// These, and values.
+    Full,
 }
 
 /// Bars, logs and the report.

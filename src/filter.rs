@@ -50,6 +50,17 @@ impl Filter {
         }
     }
 
+    /// A filter that wants every key.
+    #[must_use]
+    pub fn open() -> Self {
+        Self {
+            include: Vec::new(),
+            exclude: Vec::new(),
+            slots: None,
+            open: true,
+        }
+    }
+
     /// Every key is wanted: there is nothing to ask.
     #[must_use]
     pub fn is_open(&self) -> bool {

@@ -11,8 +11,10 @@
 //!
 //! - [`run`]: the program from its words to its exit status
 //! - [`cli`], [`resolve`]: what was typed, and what it means
-//! - [`replicate`], [`compare`]: the commands; [`session`]: what both stand on
+//! - [`replicate`], [`compare`]: the commands; [`copy`]: the lanes that both copy with; [`session`]: what all stand on
 //! - [`stage`]: scan, read, write, verify: one stage a file, none imports another
+//! - [`types`]: what a value is, by its type
+//! - [`reading`]: batches of reads, for copying and for comparing
 //! - [`server`]: the control plane, on the redis crate
 //! - [`wire`]: the data plane: one connection, commands in, replies out
 //! - [`entry`], [`queue`], [`shape`], [`window`]: what flows between stages, and what bounds it
@@ -24,12 +26,14 @@ pub mod cli;
 pub mod clock;
 pub mod compare;
 pub mod config;
+pub mod copy;
 pub mod entry;
 pub mod error;
 pub mod filter;
 pub mod logging;
 pub mod output;
 pub mod queue;
+pub mod reading;
 pub mod replicate;
 pub mod resolve;
 pub mod retry;
@@ -42,5 +46,6 @@ pub mod stage;
 pub mod stats;
 pub mod text;
 pub mod transform;
+pub mod types;
 pub mod window;
 pub mod wire;

@@ -60,8 +60,14 @@ impl UsageError {
         Self::of(format!("{option}: {reason}"))
     }
 
-    /// Control characters that were typed do not break the line.
-    fn of(line: String) -> Self {
+    /// Control characters that were typed do not break the line; an address that stands where none is expected keeps its
+    /// password for itself.
+    fn of(mut line: String) -> Self {
+        if let Some(start) = line.find("://")
+            && let Some(end) = line.rfind('@').filter(|end| *end > start)
+        {
+            line.replace_range(start + 3..end, "***");
+        }
         if line.contains(char::is_control) {
             return Self(
                 line.chars()
@@ -254,19 +260,25 @@ pub fn resolve(
 
 fn run(
     command: Command,
-    job: Job,
+    mut job: Job,
     bare: cli::Bare,
     global: &Global,
     surroundings: &Surroundings<'_>,
 ) -> Result<(Config, Vec<String>), UsageError> {
     let mut notices = Vec::new();
-    refuse::job(command, &job)?;
+    let command = refuse::job(command, &mut job)?;
     let console = console::resolve(global, surroundings.terminal, &mut notices)?;
     let (source_words, target_words) = sides(&job, bare)?;
     let selection = keys::resolve(&job.keys, &mut notices)?;
     let rewrite = rewrite::resolve(&job.changes)?;
     let flow = flow::flow(&job, global, &mut notices)?;
     let verification = flow::verification(command, &job, &mut notices)?;
+    if verification.both && !rewrite::can_be_told_back(&rewrite) {
+        return Err(UsageError::new(
+            "--both",
+            "needs names that can be told back to the source's: no --key-replace, and exactly one #{key} in --key-process",
+        ));
+    }
 
     let anything_said = job.source.is_some()
         || !source_words.options().is_empty()

@@ -16,6 +16,7 @@ use crate::queue::Sender;
 use crate::server::{Monitor, Needs, Profile, probe};
 use crate::signal::Stop;
 use crate::stage::scan::{Ended, Purpose, ScanStage, Sieve};
+use crate::stage::verify::Terms;
 use crate::stage::{Context, read, write};
 use crate::stats::{Phase, Stats};
 use crate::transform::Rename;
@@ -32,6 +33,8 @@ pub enum Outcome {
     Interrupted,
 }
 
+/// Keys that are dealt to a lane at once.
+const DEALT: usize = 500;
 /// A scan and a read lane.
 const LEAST_AT_SOURCE: usize = 2;
 /// A write lane.
@@ -188,6 +191,81 @@ impl<'a> Session<'a> {
         )
     }
 
+    /// The scan of the target's own keys, for those that the source does not have.
+    #[must_use]
+    pub fn scan_target(&self, outputs: Vec<Sender<Vec<Key>>>) -> ScanStage {
+        let selection = &self.config.selection;
+        let sieve = Sieve {
+            pattern: if self.rename.is_identity() {
+                selection.pattern.clone()
+            } else {
+                b"*".to_vec()
+            },
+            kind: None,
+            count: selection.scan_count,
+            filter: Filter::open(),
+        };
+        ScanStage::new(
+            self.context.clone(),
+            self.target.clone(),
+            sieve,
+            Arc::new(Rename::none()),
+            Purpose::Search,
+            outputs,
+            self.target_profile.run_id.clone(),
+        )
+    }
+
+    /// What is compared, and how.
+    #[must_use]
+    pub fn terms(&self) -> Terms {
+        let Config {
+            selection,
+            rewrite,
+            verification,
+            ..
+        } = self.config;
+        Terms {
+            source_pexpiretime: self.source_profile.pexpiretime,
+            target_pexpiretime: self.target_profile.pexpiretime,
+            source_time: self.source_profile.time,
+            target_time: self.target_profile.time,
+            expiring: (
+                self.source_profile.expires != Some(0),
+                self.target_profile.expires != Some(0),
+            ),
+            databases: (self.config.source.database, self.config.target.database),
+            expiry: !rewrite.drop_expiry,
+            tolerance: verification.expiry_tolerance,
+            kinds: selection.types.clone(),
+            memory_limit: selection.memory_limit,
+            memory_samples: selection.memory_samples,
+            message_ids: verification.message_ids,
+            prune_streams: verification.prune_streams,
+        }
+    }
+
+    /// How both sides are read to be compared.
+    #[must_use]
+    pub fn compare_dialects(&self) -> (read::Dialect, read::Dialect) {
+        let source = read::Dialect {
+            carriage: Carriage::Auto,
+            ..self.read_dialect()
+        };
+        let profile = &self.target_profile;
+        let target = read::Dialect {
+            pexpiretime: profile.pexpiretime,
+            expiring: profile.expires != Some(0),
+            database: self.config.target.database,
+            multi: profile.multi,
+            time: profile.time,
+            kinds: false,
+            memory: None,
+            carriage: Carriage::Auto,
+        };
+        (source, target)
+    }
+
     /// How values are read.
     #[must_use]
     pub fn read_dialect(&self) -> read::Dialect {
@@ -268,6 +346,32 @@ impl<'a> Session<'a> {
     }
 }
 
+/// Deals keys to lanes as a scan would: a key's lane is always the same.
+pub(crate) async fn deal(outputs: Vec<Sender<Vec<Key>>>, keys: Vec<Key>) {
+    let lanes = outputs.len();
+    let mut hands: Vec<Vec<Key>> = Vec::new();
+    hands.resize_with(lanes, Vec::new);
+    for key in keys {
+        if let Some(hand) = hands.get_mut(key.lane(lanes)) {
+            hand.push(key);
+        }
+    }
+    let mut pieces: Vec<_> = hands.iter().map(|hand| hand.chunks(DEALT)).collect();
+    loop {
+        let mut dealt = false;
+        for (output, pieces) in outputs.iter().zip(&mut pieces) {
+            if let Some(piece) = pieces.next() {
+                // A lane that has ended has said why.
+                let _ = output.send(piece.to_vec()).await;
+                dealt = true;
+            }
+        }
+        if !dealt {
+            return;
+        }
+    }
+}
+
 /// Joins every stage; the first error or panic ends the run.
 pub(crate) async fn join_all<T: 'static>(
     mut stages: JoinSet<anyhow::Result<T>>,
@@ -299,12 +403,13 @@ fn show(printer: &Printer, endpoint: &Endpoint, profile: &Profile) {
 }
 
 fn source_needs(config: &Config, rename: &Rename) -> Needs {
-    let copies = config.command == Command::Replicate;
+    let copies = config.command == Command::Replicate || config.verification.repair;
+    let full = config.verification.depth == Depth::Full;
     let verifies = config.verification.depth != Depth::None;
     Needs {
         scans: true,
-        reads: copies,
-        texts: copies && config.flow.carriage == Carriage::Auto,
+        reads: copies || full,
+        texts: full || (copies && config.flow.carriage == Carriage::Auto),
         memory: config.selection.memory_limit.is_some(),
         kinds: verifies || rename.needs_type() || !config.selection.types.is_empty(),
         scan_type: config.selection.types.len() == 1,
@@ -313,10 +418,14 @@ fn source_needs(config: &Config, rename: &Rename) -> Needs {
 }
 
 fn target_needs(config: &Config) -> Needs {
-    let writes = config.command == Command::Replicate && !config.flow.dry_run;
+    let copies = config.command == Command::Replicate || config.verification.repair;
+    let writes = copies && !config.flow.dry_run;
+    let full = config.verification.depth == Depth::Full;
     Needs {
         writes,
-        texts: config.flow.carriage == Carriage::Auto,
+        reads: full,
+        scans: config.verification.both,
+        texts: full || config.flow.carriage == Carriage::Auto,
         kinds: config.verification.depth != Depth::None && !config.flow.dry_run,
         multi: writes && config.flow.multi_exec,
         waits: writes && config.flow.wait_replicas > 0,

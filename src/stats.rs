@@ -52,6 +52,9 @@ pub struct Stats {
     wrong_type: AtomicU64,
     wrong_value: AtomicU64,
     wrong_ttl: AtomicU64,
+    both: AtomicBool,
+    extra: AtomicU64,
+    repaired: AtomicU64,
     failures: Mutex<Vec<Failure>>,
     differences: Mutex<Vec<Difference>>,
     notes: Mutex<Vec<String>>,
@@ -130,6 +133,9 @@ impl Stats {
             wrong_type: AtomicU64::default(),
             wrong_value: AtomicU64::default(),
             wrong_ttl: AtomicU64::default(),
+            both: AtomicBool::default(),
+            extra: AtomicU64::default(),
+            repaired: AtomicU64::default(),
             failures: Mutex::default(),
             differences: Mutex::default(),
             notes: Mutex::default(),
@@ -267,12 +273,23 @@ impl Stats {
             DifferenceKind::Type { .. } => &self.wrong_type,
             DifferenceKind::Value { .. } => &self.wrong_value,
             DifferenceKind::Ttl { .. } => &self.wrong_ttl,
+            DifferenceKind::Extra => &self.extra,
         }
         .fetch_add(1, Relaxed);
         let mut differences = lock(&self.differences);
         if differences.len() < KEPT {
             differences.push(difference);
         }
+    }
+
+    /// Keys that only the target has are looked for.
+    pub fn looks_both_ways(&self) {
+        self.both.store(true, Relaxed);
+    }
+
+    /// Differences that were copied again, and are none any more.
+    pub fn repaired(&self, keys: u64) {
+        self.repaired.fetch_add(keys, Relaxed);
     }
 
     /// A line for the report; one that is there already is not added again.
@@ -340,11 +357,13 @@ impl Stats {
             evicted_keys: get(&self.evicted),
             compared: get(&self.compared),
             compare_failed: get(&self.compare_failed),
+            repaired: get(&self.repaired),
             differences: Differences {
                 missing: get(&self.missing),
                 r#type: get(&self.wrong_type),
                 value: get(&self.wrong_value),
                 ttl: get(&self.wrong_ttl),
+                extra: get(&self.extra),
             },
         }
     }
@@ -384,6 +403,7 @@ impl Stats {
             phase,
             copied,
             verified,
+            both: self.both.load(Relaxed),
             counts: self.counts(),
             elapsed_seconds: self.started.elapsed().as_secs_f64(),
             scan_seconds: scanning.as_secs_f64(),

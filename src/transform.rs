@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use regex::bytes::{Captures, Regex, Replacer};
 
 use crate::config::{Rewrite, Template, TemplatePart};
@@ -36,6 +37,36 @@ impl Rename {
                 .as_ref()
                 .map(|(regex, text)| (regex.clone(), Replacement::parse(text))),
         }
+    }
+
+    /// Every key keeps its name.
+    #[must_use]
+    pub fn none() -> Self {
+        Self {
+            template: None,
+            replace: None,
+        }
+    }
+
+    /// The source's name of a key of the target, of type `kind`; `None` where no key of the source gets this name, or where
+    /// names cannot be told back.
+    #[must_use]
+    pub fn invert(&self, name: &Bytes, kind: Option<&[u8]>) -> Option<Bytes> {
+        if self.replace.is_some() {
+            return None;
+        }
+        let Some(parts) = &self.template else {
+            return Some(name.clone());
+        };
+        let place = parts.iter().position(|part| *part == Part::Key)?;
+        let (before, after) = parts.split_at(place);
+        let after = after.get(1..).unwrap_or_default();
+        if after.contains(&Part::Key) {
+            return None;
+        }
+        let rest = name.strip_prefix(fill(before, b"", kind).as_slice())?;
+        let rest = rest.strip_suffix(fill(after, b"", kind).as_slice())?;
+        Some(name.slice_ref(rest))
     }
 
     /// Every key keeps its name.

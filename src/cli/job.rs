@@ -51,7 +51,7 @@ pub struct Job {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Which keys")]
 pub struct Keys {
-    /// What to do: scan (the source's keys, once) [default: scan]
+    /// What to do: scan (the source's keys, once), compare (as riot compare) [default: scan]
     #[arg(long, value_name = "MODE")]
     pub mode: Option<String>,
     /// Keys that match this glob, as SCAN MATCH has it [default: *]
@@ -186,8 +186,12 @@ pub struct Trouble {
 /// Comparing, after `replicate` or by itself.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Checking")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 pub struct Checking {
-    /// What is compared when the copy is done: quick (existence, type, expiry), none [default: quick]
+    /// What is compared when the copy is done: full (values too), quick (existence, type, expiry), none [default: quick]
     #[arg(long, value_name = "DEPTH")]
     pub compare: Option<String>,
     /// Compare nothing, as --compare none
@@ -208,4 +212,22 @@ pub struct Checking {
     /// Pause before a difference is looked at again [default: 1s]
     #[arg(long, value_name = "DURATION")]
     pub round_interval: Option<String>,
+    /// Look for keys that only the target has, too
+    #[arg(long)]
+    pub both: bool,
+    /// Copy again what differs, and compare it again
+    #[arg(long)]
+    pub repair: bool,
+    /// With --repair: delete keys that only the target has
+    #[arg(long)]
+    pub delete_extra: bool,
+    /// Compare the ids of streams' messages, as is the default
+    #[arg(long, hide = true)]
+    pub stream_msg_id: bool,
+    /// Compare streams without the ids of their messages
+    #[arg(long, visible_alias = "no-stream-id")]
+    pub no_stream_msg_id: bool,
+    /// A stream without messages at the source need not be at the target
+    #[arg(long)]
+    pub stream_prune: bool,
 }

@@ -27,16 +27,6 @@ pub struct Later {
     pub flush_interval: Option<String>,
     #[arg(long, hide = true)]
     pub accept_unproven: bool,
-    #[arg(long, hide = true)]
-    pub both: bool,
-    #[arg(long, hide = true)]
-    pub repair: bool,
-    #[arg(long, hide = true)]
-    pub delete_extra: bool,
-    #[arg(long, hide = true)]
-    pub stream_msg_id: bool,
-    #[arg(long, hide = true)]
-    pub no_stream_msg_id: bool,
     #[arg(long = "struct", hide = true)]
     pub structure: bool,
     #[arg(long, hide = true)]
@@ -44,11 +34,7 @@ pub struct Later {
     #[arg(long, hide = true)]
     pub merge_policy: Option<String>,
     #[arg(long, hide = true)]
-    pub no_stream_id: bool,
-    #[arg(long, hide = true)]
     pub stream_id: Option<String>,
-    #[arg(long, hide = true)]
-    pub stream_prune: bool,
     #[arg(long, hide = true)]
     pub big_key: Option<String>,
     #[arg(long, hide = true)]

@@ -21,11 +21,11 @@ fn clap_finds_nothing_wrong_with_the_definitions() {
 
 #[test]
 fn the_program_has_a_help() {
-    insta::assert_snapshot!(help(""), @r##"
+    insta::assert_snapshot!(help(""), @r#"
     Copies a Redis or Valkey database to another server, and proves that both hold the same
 
     Usage: riot replicate [OPTIONS] SOURCE TARGET
-           riot compare --quick [OPTIONS] SOURCE TARGET
+           riot compare [OPTIONS] SOURCE TARGET
            riot [SOURCE CONNECTION] replicate [OPTIONS] [TARGET CONNECTION]
 
     Commands:
@@ -83,19 +83,19 @@ fn the_program_has_a_help() {
 
     Examples:
       riot replicate redis://10.0.0.5:6379 rediss://user:secret@cache.example.com:6380/2
-      riot compare --quick 10.0.0.5:6379 10.1.0.9:6379
+      riot compare 10.0.0.5:6379 10.1.0.9:6379
       riot -h 10.0.0.5 -n 1 replicate -h 10.1.0.9 -n 1
 
     -h is the host, as in redis-cli. Every option of a command: riot COMMAND --help
 
     Exit status: 0 done and equal; 1 differences or failed keys; 2 the command line; 3 a server; 130
     interrupted
-    "##);
+    "#);
 }
 
 #[test]
 fn replicate_has_a_help() {
-    insta::assert_snapshot!(help("replicate"), @r##"
+    insta::assert_snapshot!(help("replicate"), @r#"
     Copy the source's keys to the target, then compare
 
     Usage: riot replicate [OPTIONS] SOURCE TARGET
@@ -106,7 +106,8 @@ fn replicate_has_a_help() {
       [TARGET]  Where keys are written: URI or host:port
 
     Which keys:
-          --mode <MODE>               What to do: scan (the source's keys, once) [default: scan]
+          --mode <MODE>               What to do: scan (the source's keys, once), compare (as riot
+                                      compare) [default: scan]
           --key-pattern <GLOB>        Keys that match this glob, as SCAN MATCH has it [default: *]
           --key-type <TYPE>           Keys of this type; several with commas [default: all]
           --key-include <PATTERN>...  Keys that match this regular expression, whole; glob:PATTERN for a
@@ -162,14 +163,15 @@ fn replicate_has_a_help() {
           --reconnect-timeout <DURATION>  How long a server that is away is waited for [default: 1m]
 
     Checking:
-          --compare <DEPTH>            What is compared when the copy is done: quick (existence, type,
-                                       expiry), none [default: quick]
+          --compare <DEPTH>            What is compared when the copy is done: full (values too), quick
+                                       (existence, type, expiry), none [default: quick]
           --no-verify                  Compare nothing, as --compare none
           --ttl-tolerance <DURATION>   Largest difference between expiries that counts as equal
                                        [default: 100ms]
           --show-diffs                 Print one line a difference
           --rounds <NUMBER>            How often a difference is looked at before it counts [default: 3]
           --round-interval <DURATION>  Pause before a difference is looked at again [default: 1s]
+          --both                       Look for keys that only the target has, too
 
     Source:
           --source-user <NAME>             ACL user name
@@ -264,16 +266,16 @@ fn replicate_has_a_help() {
     RIOT_TARGET_PASS. A password on the command line can be seen in ps.
 
     Durations: 100ms, 5s, 2m, 1h, 1d; a bare number is milliseconds. Sizes: 512KB, 5MB, 1GB.
-    "##);
+    "#);
 }
 
 #[test]
 fn compare_has_a_help() {
-    insta::assert_snapshot!(help("compare"), @r##"
+    insta::assert_snapshot!(help("compare"), @r#"
     Compare the source's keys with the target's
 
-    Usage: riot compare --quick [OPTIONS] SOURCE TARGET
-           riot [SOURCE CONNECTION] compare --quick [OPTIONS] [TARGET CONNECTION]
+    Usage: riot compare [OPTIONS] SOURCE TARGET
+           riot [SOURCE CONNECTION] compare [OPTIONS] [TARGET CONNECTION]
 
     Arguments:
       [SOURCE]  Where keys are read: URI or host:port
@@ -301,6 +303,8 @@ fn compare_has_a_help() {
                                     group
           --no-ttl                  Leave expiries out: keys are written without, and expiry is not
                                     compared
+          --dry-run                 Read, but write nothing; nothing is compared then, unless --compare
+                                    says so
           --log-keys                Log each key read and written
 
     How fast (auto: found by measuring):
@@ -334,6 +338,12 @@ fn compare_has_a_help() {
           --show-diffs                 Print one line a difference
           --rounds <NUMBER>            How often a difference is looked at before it counts [default: 3]
           --round-interval <DURATION>  Pause before a difference is looked at again [default: 1s]
+          --both                       Look for keys that only the target has, too
+          --repair                     Copy again what differs, and compare it again
+          --delete-extra               With --repair: delete keys that only the target has
+          --no-stream-msg-id           Compare streams without the ids of their messages [alias:
+                                       --no-stream-id]
+          --stream-prune               A stream without messages at the source need not be at the target
 
     Source:
           --source-user <NAME>             ACL user name
@@ -428,5 +438,5 @@ fn compare_has_a_help() {
     RIOT_TARGET_PASS. A password on the command line can be seen in ps.
 
     Durations: 100ms, 5s, 2m, 1h, 1d; a bare number is milliseconds. Sizes: 512KB, 5MB, 1GB.
-    "##);
+    "#);
 }

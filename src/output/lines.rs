@@ -43,6 +43,7 @@ pub fn difference_line(difference: &Difference) -> String {
         DifferenceKind::Ttl { expected, found } => {
             format!("ttl {key}: expected {expected} but was {found}")
         }
+        DifferenceKind::Extra => format!("extra {key}"),
     }
 }
 
@@ -107,6 +108,7 @@ mod tests {
                 expected: 1000,
                 found: -1,
             },
+            DifferenceKind::Extra,
         ]
         .map(|kind| {
             difference_line(&Difference {
@@ -119,6 +121,7 @@ mod tests {
         type k\x0a\xff: expected hash but was string
         value zset k\x0a\xff
         ttl k\x0a\xff: expected 1000 but was -1
+        extra k\x0a\xff
         "#);
     }
 }

@@ -57,10 +57,15 @@ fn text(summary: &Summary) -> String {
     lines.extend(summary.notes.iter().cloned());
     if summary.verified {
         let differences = summary.counts.differences;
-        lines.push(format!(
+        let mut line = format!(
             "{} missing, {} type, {} value, {} ttl",
             differences.missing, differences.r#type, differences.value, differences.ttl
-        ));
+        );
+        if summary.both {
+            // Writing to a String cannot fail.
+            let _ = write!(line, ", {} extra", differences.extra);
+        }
+        lines.push(line);
     }
     lines.iter().fold(String::new(), |mut text, line| {
         // Writing to a String cannot fail.
@@ -165,6 +170,10 @@ fn exceptions(counts: &Counts) -> Vec<String> {
         format!("{} evicted by the target", keys(counts.evicted_keys)),
     );
     tell(
+        counts.repaired,
+        format!("{} repaired", keys(counts.repaired)),
+    );
+    tell(
         counts.compare_failed,
         format!("{} could not be compared", keys(counts.compare_failed)),
     );
@@ -188,10 +197,13 @@ fn count(number: u64, one: &str, many: &str) -> String {
 fn short(counts: &Counts) -> String {
     let differences = counts.differences;
     format!(
-        "OK:{} V:{} >:{} <:0 T:{}\n",
-        counts.compared.saturating_sub(differences.total()),
+        "OK:{} V:{} >:{} <:{} T:{}\n",
+        counts
+            .compared
+            .saturating_sub(differences.total() - differences.extra),
         differences.r#type + differences.value,
         differences.missing,
+        differences.extra,
         differences.ttl
     )
 }
@@ -209,6 +221,7 @@ mod tests {
             phase: Phase::Done,
             copied: true,
             verified: true,
+            both: false,
             counts: Counts {
                 total_keys: Some(1_000_214),
                 scan_complete: true,
@@ -257,6 +270,7 @@ mod tests {
                 r#type: 54,
                 value: 7,
                 ttl: 19,
+                extra: 0,
             },
             ..summary.counts
         };
@@ -316,6 +330,7 @@ mod tests {
             compared: 1_000_214,
             differences: Differences {
                 ttl: 19,
+                extra: 0,
                 ..Differences::default()
             },
             ..Counts::default()
@@ -376,6 +391,7 @@ mod tests {
         value["failures"].as_array_mut().unwrap().truncate(1);
         insta::assert_snapshot!(serde_json::to_string_pretty(&value).unwrap(), @r#"
         {
+          "both": false,
           "bytes_read": 150994944,
           "bytes_written": 150000000,
           "compare_complete": false,
@@ -386,6 +402,7 @@ mod tests {
           "cpu_seconds": 0.61,
           "deleted": 2,
           "differences": {
+            "extra": 0,
             "missing": 123,
             "ttl": 19,
             "type": 54,
@@ -443,6 +460,7 @@ mod tests {
             "target": 2
           },
           "redone_alone": 500,
+          "repaired": 0,
           "retries": 1,
           "scan_complete": true,
           "scan_seconds": 3.2,

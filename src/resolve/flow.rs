@@ -223,35 +223,41 @@ pub(super) fn verification(
     let Checking {
         compare,
         no_verify,
-        quick: _,
+        quick,
         ttl_tolerance,
         show_diffs,
         rounds,
         round_interval,
+        both,
+        repair,
+        delete_extra,
+        stream_msg_id: _,
+        no_stream_msg_id,
+        stream_prune,
     } = &job.checking;
     let asked = compare
         .as_deref()
         .map(|text| {
             let names = [
-                ("quick", Some(Depth::Quick)),
-                ("none", Some(Depth::None)),
-                ("full", None),
+                ("quick", Depth::Quick),
+                ("none", Depth::None),
+                ("full", Depth::Full),
             ];
             value::named("--compare", text, &names)
         })
         .transpose()?;
     let depth = match asked {
-        Some(Some(Depth::Quick) | None) if *no_verify => {
+        Some(Depth::Quick | Depth::Full) if *no_verify => {
             return Err(UsageError::new(
                 "--no-verify",
                 "is --compare none, and --compare says otherwise",
             ));
         }
-        Some(None) => return Err(UsageError::later("--compare full", "the full comparison")),
-        Some(Some(depth)) => depth,
+        Some(depth) => depth,
         None if *no_verify => Depth::None,
         // What was not written is not there to be compared.
         None if command == Command::Replicate && job.changes.dry_run => Depth::None,
+        None if command == Command::Compare && !quick => Depth::Full,
         None => Depth::Quick,
     };
     if depth == Depth::None {
@@ -260,6 +266,7 @@ pub(super) fn verification(
             (ttl_tolerance.is_some(), "--ttl-tolerance"),
             (rounds.is_some(), "--rounds"),
             (round_interval.is_some(), "--round-interval"),
+            (*both, "--both"),
         ];
         let idle = given.into_iter().filter(|(given, _)| *given);
         notices.extend(
@@ -286,5 +293,11 @@ pub(super) fn verification(
             round_interval.as_deref(),
             Duration::from_secs(1),
         )?,
+        // What is to be deleted must be found first.
+        both: (*both || *delete_extra) && depth != Depth::None,
+        repair: *repair,
+        delete_extra: *delete_extra,
+        message_ids: !no_stream_msg_id,
+        prune_streams: *stream_prune,
     })
 }

@@ -60,24 +60,48 @@ pub(super) fn command_word(word: &str) -> UsageError {
     }
 }
 
-/// Everything of a job that this version refuses.
-pub(super) fn job(command: Command, job: &Job) -> Result<(), UsageError> {
+/// Everything of a job that this version refuses. What the job is comes back: `replicate --mode compare` is compare.
+pub(super) fn job(command: Command, job: &mut Job) -> Result<Command, UsageError> {
     foreign(&job.foreign)?;
+    if command == Command::Replicate && mode(command, job)? == Mode::Compare {
+        job.keys.mode = None;
+        let depth = job.checking.compare.take();
+        job.checking.quick |= depth.is_some_and(|text| value::plain_name(&text) == "quick");
+        compare(job)?;
+        later(&job.later)?;
+        return Ok(Command::Compare);
+    }
     match command {
-        Command::Replicate => {
-            if job.checking.quick {
-                return Err(UsageError::new(
-                    "--quick",
-                    "belongs to compare; replicate has --compare quick",
-                ));
-            }
-        }
+        Command::Replicate => replicate(job)?,
         Command::Compare => compare(job)?,
     }
     mode(command, job)?;
     later(&job.later)?;
-    if command == Command::Compare && !job.checking.quick {
-        return Err(UsageError::later("compare", "the full comparison").and("use compare --quick"));
+    Ok(command)
+}
+
+fn replicate(job: &Job) -> Result<(), UsageError> {
+    const STRUCT: &str = "copying by each type's own commands";
+    let checking = &job.checking;
+    if checking.quick {
+        return Err(UsageError::new(
+            "--quick",
+            "belongs to compare; replicate has --compare quick",
+        ));
+    }
+    let repairing = [
+        (checking.repair, "--repair"),
+        (checking.delete_extra, "--delete-extra"),
+    ];
+    refuse(
+        &repairing,
+        "belongs to compare: riot compare --repair copies again what differs",
+    )?;
+    if checking.stream_prune {
+        return Err(UsageError::later("--stream-prune", STRUCT));
+    }
+    if checking.no_stream_msg_id {
+        return Err(UsageError::later("--no-stream-id", STRUCT));
     }
     Ok(())
 }
@@ -112,7 +136,16 @@ fn compare(job: &Job) -> Result<(), UsageError> {
         &verifying,
         "compare always compares: --quick makes it quick",
     )?;
-    if changes.dry_run && !later.repair {
+    if job.checking.delete_extra && !job.checking.repair {
+        return Err(UsageError::new("--delete-extra", "goes with --repair"));
+    }
+    if job.checking.stream_msg_id && job.checking.no_stream_msg_id {
+        return Err(UsageError::new(
+            "--stream-msg-id",
+            "--no-stream-msg-id says otherwise; give one of them",
+        ));
+    }
+    if changes.dry_run && !job.checking.repair {
         return Err(UsageError::new(
             "--dry-run",
             "compare writes nothing but with --repair",
@@ -137,7 +170,7 @@ enum Mode {
     Compare,
 }
 
-fn mode(command: Command, job: &Job) -> Result<(), UsageError> {
+fn mode(command: Command, job: &Job) -> Result<Mode, UsageError> {
     const LIVE: &str = "live replication";
     let names = [
         ("scan", Mode::Scan),
@@ -158,7 +191,7 @@ fn mode(command: Command, job: &Job) -> Result<(), UsageError> {
             "--live",
             "--mode says otherwise; give one of them",
         )),
-        (None | Some(Mode::Scan), _) => Ok(()),
+        (None | Some(Mode::Scan), _) => Ok(Mode::Scan),
         (Some(Mode::Live | Mode::LiveOnly), Command::Compare) => Err(UsageError::new(
             "--mode",
             "compare is never live, so it has --mode scan alone",
@@ -184,16 +217,13 @@ fn mode(command: Command, job: &Job) -> Result<(), UsageError> {
                     "compares, and nothing is to be compared",
                 ));
             }
-            Err(UsageError::later("--mode compare", "comparing by --mode")
-                .and("use riot compare --quick"))
+            Ok(Mode::Compare)
         }
     }
 }
 
 fn later(later: &Later) -> Result<(), UsageError> {
     const LIVE: &str = "live replication";
-    const REPAIR: &str = "repairing";
-    const FULL: &str = "the full comparison";
     const STRUCT: &str = "copying by each type's own commands";
     let Later {
         live,
@@ -203,17 +233,10 @@ fn later(later: &Later) -> Result<(), UsageError> {
         idle_timeout,
         flush_interval,
         accept_unproven,
-        both,
-        repair,
-        delete_extra,
-        stream_msg_id,
-        no_stream_msg_id,
         structure,
         merge,
         merge_policy,
-        no_stream_id,
         stream_id,
-        stream_prune,
         big_key,
         db_map,
         source_cpu,
@@ -240,21 +263,10 @@ fn later(later: &Later) -> Result<(), UsageError> {
         (idle_timeout.is_some(), "--idle-timeout", LIVE),
         (flush_interval.is_some(), "--flush-interval", LIVE),
         (*accept_unproven, "--accept-unproven", LIVE),
-        (
-            *both,
-            "--both",
-            "the search for keys that only the target has",
-        ),
-        (*repair, "--repair", REPAIR),
-        (*delete_extra, "--delete-extra", REPAIR),
-        (*stream_msg_id, "--stream-msg-id", FULL),
-        (*no_stream_msg_id, "--no-stream-msg-id", FULL),
         (*structure, "--struct", STRUCT),
         (*merge, "--merge", STRUCT),
         (merge_policy, "--merge-policy merge", STRUCT),
-        (*no_stream_id, "--no-stream-id", STRUCT),
         (stream_id, "--stream-id drop", STRUCT),
-        (*stream_prune, "--stream-prune", STRUCT),
         (big_key > 0, "--big-key", "moving big keys in chunks"),
         (
             !db_map.is_empty(),

@@ -1,8 +1,9 @@
 //! What a server is and allows, learnt before anything is written. Rights are tried with commands that change nothing.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
-use redis::{RedisError, Value};
+use redis::{FromRedisValue, RedisError, Value};
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
@@ -17,6 +18,13 @@ use crate::retry::Backoff;
 const CONNECTS: u32 = 3;
 /// A name that no application uses: what is tried on it finds no key.
 const NOBODY: &str = "riot:probe:0b8f6b4e";
+const SCAN: [&str; 6] = ["SCAN", "0", "MATCH", NOBODY, "COUNT", "1"];
+const SCAN_TYPE: [&str; 8] = ["SCAN", "0", "MATCH", NOBODY, "COUNT", "1", "TYPE", "string"];
+// Each is malformed: the server looks at the right first, and then refuses the words.
+const RESTORE: [&str; 4] = ["RESTORE", NOBODY, "0", ""];
+const SET: [&str; 5] = ["SET", NOBODY, "x", "EX", "none"];
+const SET_UNTIL: [&str; 5] = ["SET", NOBODY, "x", "PXAT", "none"];
+const MSET: [&str; 4] = ["MSET", NOBODY, "x", NOBODY];
 
 /// What the run will ask of a server.
 #[derive(Debug, Clone, Copy, Default)]
@@ -99,6 +107,8 @@ struct Probe<'a> {
     control: Control,
     endpoint: &'a Endpoint,
     denied: Vec<&'static str>,
+    /// Answers of commands that were tried together, in one round trip.
+    ahead: HashMap<Vec<String>, Result<Value, RedisError>>,
     /// The connection went while it was tried.
     broke: bool,
 }
@@ -116,6 +126,7 @@ pub async fn probe(
             control: when_ready(endpoint, patience).await?,
             endpoint,
             denied: Vec::new(),
+            ahead: HashMap::new(),
             broke: false,
         };
         match probe.learn(needs).await {
@@ -187,6 +198,7 @@ impl Probe<'_> {
             .round_trip()
             .await
             .map_err(|error| self.broken(&error))?;
+        self.try_together(needs).await?;
         let mut unproven = Vec::new();
         let info = self.info(&mut unproven).await?;
         if info.is_set("cluster_enabled") {
@@ -203,7 +215,7 @@ impl Probe<'_> {
         }
         let mut profile = Profile {
             description: self.describe(&info),
-            keys: self.control.words(&["DBSIZE"]).await.ok(),
+            keys: self.said(&["DBSIZE"]).await.ok(),
             expires: info.expires(self.endpoint.database),
             memory: info.number("used_memory"),
             round_trip,
@@ -230,7 +242,7 @@ impl Probe<'_> {
     }
 
     async fn info(&mut self, unproven: &mut Vec<String>) -> Result<Info, RunError> {
-        match self.control.words::<String>(&["INFO"]).await {
+        match self.said::<String>(&["INFO"]).await {
             Ok(text) => Ok(Info::parse(&text)),
             Err(error) if error.code().is_none() => Err(self.broken(&error)),
             Err(_) => {
@@ -259,13 +271,8 @@ impl Probe<'_> {
 
     async fn try_reads(&mut self, needs: Needs, profile: &mut Profile) -> Result<(), RunError> {
         if needs.scans {
-            self.need("SCAN", &["SCAN", "0", "MATCH", NOBODY, "COUNT", "1"])
-                .await?;
-            profile.scan_type = needs.scan_type
-                && self
-                    .tried(&["SCAN", "0", "MATCH", NOBODY, "COUNT", "1", "TYPE", "string"])
-                    .await?
-                    == Tried::Allowed;
+            self.need("SCAN", &SCAN).await?;
+            profile.scan_type = needs.scan_type && self.tried(&SCAN_TYPE).await? == Tried::Allowed;
         }
         match self.tried(&["PEXPIRETIME", NOBODY]).await? {
             Tried::Allowed | Tried::Said(_) => profile.pexpiretime = true,
@@ -305,10 +312,7 @@ impl Probe<'_> {
         info: &Info,
         profile: &mut Profile,
     ) -> Result<(), RunError> {
-        // Each is malformed: the server looks at the right first, and then refuses the words.
-        let restore = self
-            .need_said("RESTORE", &["RESTORE", NOBODY, "0", ""])
-            .await?;
+        let restore = self.need_said("RESTORE", &RESTORE).await?;
         if let Some(said) = restore {
             if said.starts_with("READONLY")
                 || info.text("role") == Some("slave") && info.text("slave_read_only") == Some("1")
@@ -326,13 +330,12 @@ impl Probe<'_> {
                     .push(format!("the {} is out of memory now: {said}", self.side()));
             }
         }
-        self.need("SET", &["SET", NOBODY, "x", "EX", "none"])
-            .await?;
+        self.need("SET", &SET).await?;
         if needs.texts {
-            self.need("MSET", &["MSET", NOBODY, "x", NOBODY]).await?;
+            self.need("MSET", &MSET).await?;
         }
         self.need("DEL", &["DEL", NOBODY]).await?;
-        profile.pxat = match self.tried(&["SET", NOBODY, "x", "PXAT", "none"]).await? {
+        profile.pxat = match self.tried(&SET_UNTIL).await? {
             Tried::Said(said) => !said.contains("syntax"),
             Tried::Allowed | Tried::Unknown | Tried::Denied => false,
         };
@@ -374,8 +377,57 @@ impl Probe<'_> {
         }
     }
 
+    /// Asks at once for all that will be looked at: over a long way each round trip is felt.
+    async fn try_together(&mut self, needs: Needs) -> Result<(), RunError> {
+        let mut commands: Vec<Vec<&str>> = vec![
+            vec!["INFO"],
+            vec!["DBSIZE"],
+            vec!["PEXPIRETIME", NOBODY],
+            vec!["CLIENT", "NO-TOUCH", "ON"],
+        ];
+        let mut add = |needed: bool, more: &[&[&'static str]]| {
+            if needed {
+                commands.extend(more.iter().map(|words| words.to_vec()));
+            }
+        };
+        add(needs.scans, &[&SCAN]);
+        add(needs.scan_type, &[&SCAN_TYPE]);
+        add(needs.kinds, &[&["TYPE", NOBODY]]);
+        add(needs.memory, &[&["MEMORY", "USAGE", NOBODY]]);
+        add(needs.reads, &[&["DUMP", NOBODY]]);
+        add(needs.reads && needs.texts, &[&["MGET", NOBODY]]);
+        add(
+            needs.writes,
+            &[&RESTORE, &SET, &["DEL", NOBODY], &SET_UNTIL],
+        );
+        add(needs.writes && needs.texts, &[&MSET]);
+        // Last: who may not discard stays in it.
+        add(
+            needs.reads || needs.multi,
+            &[&["MULTI"], &["DISCARD"], &["EXEC"]],
+        );
+        let answers = match self.control.all(&commands).await {
+            Ok(answers) => answers,
+            Err(error) => return Err(self.broken(&error)),
+        };
+        let words = commands
+            .iter()
+            .map(|words| words.iter().map(|word| (*word).to_owned()).collect());
+        self.ahead = words.zip(answers).collect();
+        Ok(())
+    }
+
+    /// What the server says to a command: asked before, or now.
+    async fn said<T: FromRedisValue>(&mut self, words: &[&str]) -> Result<T, RedisError> {
+        let key: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+        match self.ahead.remove(&key) {
+            Some(answer) => Ok(T::from_redis_value(answer?)?),
+            None => self.control.words(words).await,
+        }
+    }
+
     async fn tried(&mut self, words: &[&str]) -> Result<Tried, RunError> {
-        match self.control.words::<Value>(words).await {
+        match self.said::<Value>(words).await {
             Ok(_) => Ok(Tried::Allowed),
             Err(error) => {
                 let Some(code) = error.code() else {

@@ -4,9 +4,7 @@
 //! took, a key that is tried again: all are read again and leave with their new answer, so an older value never follows
 //! a newer one of the same key.
 
-mod batch;
 mod settle;
-mod waiting;
 
 use std::collections::VecDeque;
 use std::num::NonZeroU64;
@@ -15,30 +13,20 @@ use std::sync::Arc;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 
-pub use self::batch::Dialect;
-use self::batch::{Answer, Batch, Road};
-use self::waiting::{Limits, Waiting};
 use super::Context;
 use crate::clock;
 use crate::config::{Auto, Side};
 use crate::entry::{Key, Parcel};
 use crate::error::{Class, Lost, classify};
 use crate::queue::{Lease, Receiver, Sender};
+pub use crate::reading::Dialect;
+use crate::reading::{
+    ASKED_BYTES, Answer, BATCH_BYTES, BATCH_KEYS, Batch, LONG, LONG_EXTRA, Limits, Road, Waiting,
+};
 use crate::shape::Shapes;
 use crate::transform::Rename;
 use crate::window::{self, Window};
 use crate::wire::{Connection, Link};
-
-/// Keys in a batch where none was told: more of them make neither server cheaper.
-pub const BATCH_KEYS: usize = 500;
-/// Predicted bytes in a batch: the source answers it into its own memory, and the target writes it from the cache.
-const BATCH_BYTES: usize = 256 * 1024;
-/// Predicted bytes in flight on one connection: a longer way needs more, and a source's memory is not ours.
-const ASKED_BYTES: usize = 4 * 1024 * 1024;
-/// From this length on, a value waits for its share of the budget before its bytes are read.
-const LONG: usize = 64 * 1024;
-/// What a long value's share of the budget has for its key and its place.
-const LONG_EXTRA: usize = 4096;
 
 /// Keys that are looked at before they are read.
 #[derive(Debug, Clone, Default)]

@@ -35,6 +35,8 @@ pub enum Purpose {
     Replicate,
     /// Keys are looked at: counted as compared.
     Compare,
+    /// The target's keys are looked for at the source.
+    Search,
 }
 
 /// The stage.
@@ -139,7 +141,9 @@ impl ScanStage {
                         return Ok(Ended::Early);
                     }
                     if last {
-                        self.context.stats.scan_ended();
+                        if self.purpose != Purpose::Search {
+                            self.context.stats.scan_ended();
+                        }
                         return Ok(Ended::Complete);
                     }
                 }
@@ -232,7 +236,8 @@ impl ScanStage {
         if self.run_id.is_none() || now != self.run_id {
             // A cursor is a place in one server's own hash table.
             warn!(
-                "the source was restarted or replaced: its keys are scanned again from the start"
+                "the {} was restarted or replaced: its keys are scanned again from the start",
+                self.link.endpoint().side
             );
             *cursor = b"0".to_vec();
             self.run_id = now;

@@ -1,6 +1,10 @@
 //! Compares keys by existence, type and expiry: the source is asked first, the target for what the source holds.
 
+mod extra;
+mod full;
+mod half;
 mod question;
+mod sheet;
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -11,6 +15,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::{Instant, timeout};
 
+pub use self::extra::{Extra, ExtraLane};
+pub use self::full::FullLane;
 use self::question::{Expiries, Kind, NO_EXPIRY, NO_KEY, Question, State};
 use super::Context;
 use crate::clock;
@@ -21,6 +27,7 @@ use crate::queue::Receiver;
 use crate::stats::{Difference, DifferenceKind, Step};
 use crate::text::printable;
 use crate::transform::Rename;
+use crate::types;
 use crate::window::{self, Window};
 use crate::wire::{Connection, Link};
 
@@ -38,6 +45,10 @@ pub struct Terms {
     pub source_time: bool,
     /// The same at the target.
     pub target_time: bool,
+    /// Keys at the source, and at the target, may have expiries.
+    pub expiring: (bool, bool),
+    /// The database at the source, and at the target.
+    pub databases: (u32, u32),
     /// Expiry counts.
     pub expiry: bool,
     /// Largest difference of expiries that counts as equal.
@@ -48,6 +59,60 @@ pub struct Terms {
     pub memory_limit: Option<NonZeroU64>,
     /// SAMPLES of MEMORY USAGE.
     pub memory_samples: u32,
+    /// Messages of streams are compared with their ids.
+    pub message_ids: bool,
+    /// A stream without messages at the source need not be at the target.
+    pub prune_streams: bool,
+}
+
+impl Terms {
+    /// Whether a key of this type and memory is compared.
+    fn wants(&self, kind: &[u8], memory: u64) -> bool {
+        let gone = kind == b"none";
+        let other_kind =
+            !self.kinds.is_empty() && !self.kinds.iter().any(|wanted| wanted.as_bytes() == kind);
+        let large = self.memory_limit.is_some_and(|limit| memory > limit.get());
+        !(gone || other_kind || large)
+    }
+
+    /// What of them matters to a comparison by type.
+    fn by_type(&self) -> types::Terms {
+        types::Terms {
+            source_pexpiretime: self.source_pexpiretime,
+            target_pexpiretime: self.target_pexpiretime,
+            source_time: self.source_time,
+            target_time: self.target_time,
+            expiry: self.expiry,
+            tolerance: self.tolerance,
+            message_ids: self.message_ids,
+            prune_streams: self.prune_streams,
+        }
+    }
+}
+
+/// Whether two expiries, each on its own side's clock, count as equal. `shift` is what is added to the source's.
+fn same_expiry(
+    terms: &Terms,
+    source: Option<Millis>,
+    target: Option<Millis>,
+    shift: Millis,
+) -> bool {
+    if !terms.expiry {
+        return true;
+    }
+    match (source.map(|source| source + shift), target) {
+        (None, None) => true,
+        (None, Some(_)) | (Some(_), None) => false,
+        (Some(wanted), Some(found)) => {
+            u128::from(wanted.abs_diff(found)) <= terms.tolerance.as_millis()
+        }
+    }
+}
+
+/// A key that cannot be compared: told, and counted.
+fn fail(context: &Context, side: Side, key: &Key, error: &str) {
+    tracing::error!("not compared: {}: {side}: {error}", printable(&key.name));
+    context.stats.failed(Step::Compare, &key.name, error);
 }
 
 /// A key that differed when it was looked at.
@@ -96,6 +161,9 @@ pub struct VerifyLane {
 struct Half {
     link: Arc<Link>,
     expiries: Expiries,
+    /// Expiries are not asked for while INFO tells that there are none.
+    presumes: bool,
+    database: u32,
     flying: VecDeque<Question>,
     window: Window,
     failed: u32,
@@ -117,9 +185,11 @@ impl VerifyLane {
         input: Receiver<Vec<Key>>,
         suspects: Suspects,
     ) -> Self {
-        let half = |link, expiries| Half {
+        let half = |link, expiries, expiring: bool, database| Half {
             link,
             expiries,
+            presumes: !expiring,
+            database,
             flying: VecDeque::new(),
             window: Window::new(context.flow.pipeline, BATCH_KEYS),
             failed: 0,
@@ -127,10 +197,14 @@ impl VerifyLane {
         let source = half(
             source,
             Expiries::new(terms.source_pexpiretime, terms.source_time),
+            terms.expiring.0,
+            terms.databases.0,
         );
         let target = half(
             target,
             Expiries::new(terms.target_pexpiretime, terms.target_time),
+            terms.expiring.1,
+            terms.databases.1,
         );
         Self {
             context,
@@ -251,10 +325,10 @@ impl VerifyLane {
         let asked = question.keys.len();
         for (key, state) in question.keys.into_iter().zip(question.seen) {
             if let Some(error) = &state.error {
-                self.fail(Side::Source, &key, error);
+                fail(&self.context, Side::Source, &key, error);
                 continue;
             }
-            if !self.is_wanted(&state) {
+            if state.expiry == NO_KEY || !self.terms.wants(&state.kind, state.memory) {
                 continue;
             }
             let name = match self.rename.apply(&key.name, Some(&state.kind)) {
@@ -278,23 +352,6 @@ impl VerifyLane {
             .ask(Question::new(keys, expected, names, None, now), target);
     }
 
-    fn fail(&self, side: Side, key: &Key, error: &str) {
-        tracing::error!("not compared: {}: {side}: {error}", printable(&key.name));
-        self.context.stats.failed(Step::Compare, &key.name, error);
-    }
-
-    fn is_wanted(&self, state: &State) -> bool {
-        let gone = *state.kind == *b"none" || state.expiry == NO_KEY;
-        let kinds = &self.terms.kinds;
-        let other_kind =
-            !kinds.is_empty() && !kinds.iter().any(|wanted| wanted.as_bytes() == &*state.kind);
-        let large = self
-            .terms
-            .memory_limit
-            .is_some_and(|limit| state.memory > limit.get());
-        !(gone || other_kind || large)
-    }
-
     fn take_target(&mut self, target: &mut Connection) -> Result<(), Lost> {
         let shift = self.context.clocks.shift();
         while let Some(question) = self.target.next_answered(target)? {
@@ -307,7 +364,7 @@ impl VerifyLane {
                 .zip(question.seen)
             {
                 if let Some(error) = &seen.error {
-                    self.fail(Side::Target, &key, error);
+                    fail(&self.context, Side::Target, &key, error);
                 } else if let Some(kind) = self.differ(&expected, &seen, shift) {
                     let difference = Difference {
                         key: key.name.to_vec(),
@@ -336,43 +393,27 @@ impl VerifyLane {
                 found: text(&seen.kind),
             });
         }
-        if !self.terms.expiry {
+        let instant = |expiry| (expiry != NO_EXPIRY).then_some(expiry);
+        let (wanted, found) = (instant(expected.expiry), instant(seen.expiry));
+        if same_expiry(&self.terms, wanted, found, shift) {
             return None;
         }
-        let wanted = if expected.expiry == NO_EXPIRY {
-            NO_EXPIRY
-        } else {
-            expected.expiry + shift
-        };
-        let same = match (wanted, seen.expiry) {
-            (NO_EXPIRY, NO_EXPIRY) => true,
-            (NO_EXPIRY, _) | (_, NO_EXPIRY) => false,
-            (wanted, found) => {
-                u128::from(wanted.abs_diff(found)) <= self.terms.tolerance.as_millis()
-            }
-        };
         let now = self
             .context
             .clocks
             .now(Side::Target)
             .unwrap_or_else(clock::now);
-        let left = |expiry: Millis| {
-            if expiry == NO_EXPIRY {
-                NO_EXPIRY
-            } else {
-                expiry - now
-            }
-        };
-        (!same).then(|| DifferenceKind::Ttl {
-            expected: left(wanted),
-            found: left(seen.expiry),
+        let left = |expiry: Option<Millis>| expiry.map_or(NO_EXPIRY, |expiry| expiry - now);
+        Some(DifferenceKind::Ttl {
+            expected: left(wanted.map(|wanted| wanted + shift)),
+            found: left(found),
         })
     }
 }
 
 impl Half {
     fn ask(&mut self, mut question: Question, connection: &mut Connection) {
-        question.encode(self.expiries, connection);
+        question.encode(self.expiries, self.presumes, connection);
         self.window
             .send(window::load(question.names.len(), 0), Instant::now());
         self.flying.push_back(question);
@@ -385,12 +426,24 @@ impl Half {
                 connection.release();
                 self.window.answer(Instant::now());
                 self.failed = 0;
-                return Ok(self.flying.pop_front());
+                let Some(question) = self.flying.pop_front() else {
+                    return Ok(None);
+                };
+                if question.is_void() {
+                    self.presumes = false;
+                    self.ask(question, connection);
+                    continue;
+                }
+                return Ok(Some(question));
+            }
+            head.skip(connection);
+            if head.is_done() {
+                continue;
             }
             let Some(token) = connection.token()? else {
                 return Ok(None);
             };
-            head.accept(token, self.expiries, connection)?;
+            head.accept(token, self.expiries, self.database, connection)?;
         }
         Ok(None)
     }

@@ -108,6 +108,8 @@ pub enum DifferenceKind {
         /// At the target.
         found: i64,
     },
+    /// Only the target has the key.
+    Extra,
 }
 
 fn as_printable<S: Serializer>(key: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
@@ -151,6 +153,8 @@ pub struct Counts {
     pub compared: u64,
     /// Keys that could not be compared.
     pub compare_failed: u64,
+    /// Differences that were copied again and are none any more.
+    pub repaired: u64,
     /// Differences found.
     pub differences: Differences,
 }
@@ -218,13 +222,15 @@ pub struct Differences {
     pub value: u64,
     /// Another expiry.
     pub ttl: u64,
+    /// Only at the target.
+    pub extra: u64,
 }
 
 impl Differences {
     /// Of any kind.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.missing + self.r#type + self.value + self.ttl
+        self.missing + self.r#type + self.value + self.ttl + self.extra
     }
 }
 
@@ -264,6 +270,8 @@ pub struct Summary {
     pub copied: bool,
     /// Both sides were compared, or that was begun.
     pub verified: bool,
+    /// Keys that only the target has were looked for too.
+    pub both: bool,
     /// The counters.
     #[serde(flatten)]
     pub counts: Counts,

@@ -23,6 +23,7 @@ mod size;
 mod wait;
 
 mod bad_input;
+mod compare;
 mod connections;
 mod expiry;
 mod faults;
@@ -30,6 +31,7 @@ mod flow;
 mod lanes;
 mod memory;
 mod output;
+mod repair;
 mod selection;
 mod snapshot;
 mod support;

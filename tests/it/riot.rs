@@ -63,6 +63,11 @@ pub(crate) fn compare(source: &Server, target: &Server) -> Riot {
     ])
 }
 
+/// `riot compare SOURCE TARGET`, values too.
+pub(crate) fn compare_full(source: &Server, target: &Server) -> Riot {
+    riot(["compare".into(), source.uri(), target.uri()])
+}
+
 impl Riot {
     /// Adds a word.
     pub(crate) fn word(mut self, word: impl AsRef<OsStr>) -> Self {

@@ -21,6 +21,12 @@ pub(crate) struct Size {
     pub(crate) memory_values: u32,
     /// Bytes of each of those values.
     pub(crate) memory_value: usize,
+    /// Small keys compared within the budget.
+    pub(crate) compared_keys: u32,
+    /// Members of each of the two large zsets compared within the budget.
+    pub(crate) compared_members: u32,
+    /// Seconds for which a database changes while it is compared.
+    pub(crate) changing_seconds: u64,
 }
 
 /// The sizes of this run.
@@ -36,6 +42,9 @@ pub(crate) fn size() -> Size {
             lane_cases: 256,
             memory_values: 40,
             memory_value: 50 << 20,
+            compared_keys: 2_000_000,
+            compared_members: 3_000_000,
+            changing_seconds: 30,
         }
     } else {
         Size {
@@ -48,6 +57,9 @@ pub(crate) fn size() -> Size {
             lane_cases: 24,
             memory_values: 10,
             memory_value: 50 << 20,
+            compared_keys: 100_000,
+            compared_members: 200_000,
+            changing_seconds: 5,
         }
     }
 }

@@ -157,14 +157,21 @@ fn errors_of_options() {
         "riot compare a b --quick --idle-timeout 5",
         "riot compare a b --quick --mode live",
         "riot compare a b --quick --dry-run",
+        "riot compare a b --delete-extra",
+        "riot compare a b --stream-msg-id --no-stream-msg-id",
+        "riot compare a b --both --key-replace x=>y",
+        "riot compare a b --both --key-process #{key}#{key}",
+        "riot replicate a b --mode compare --multi-exec",
+        "riot replicate a b --repair",
+        "riot replicate a b --stream-prune",
         "riot replicate a b --ks x",
         "riot replicate a b --var x=y",
         "riot replicate a b --log x",
-    ]), @r"
+    ]), @"
     riot replicate --threds 3 a b
       error: --threds: no such option; did you mean --threads?
     riot replicate a b --bogus-thing
-      error: --bogus-thing: no such option; see riot replicate --help
+      error: --bogus-thing: no such option; did you mean --both?
     riot replicate a b -Z
       error: -Z: no such option; see riot replicate --help
     riot replicate a b --threads
@@ -223,6 +230,20 @@ fn errors_of_options() {
       error: --mode: compare is never live, so it has --mode scan alone
     riot compare a b --quick --dry-run
       error: --dry-run: compare writes nothing but with --repair
+    riot compare a b --delete-extra
+      error: --delete-extra: goes with --repair
+    riot compare a b --stream-msg-id --no-stream-msg-id
+      error: --stream-msg-id: --no-stream-msg-id says otherwise; give one of them
+    riot compare a b --both --key-replace x=>y
+      error: --both: needs names that can be told back to the source's: no --key-replace, and exactly one #{key} in --key-process
+    riot compare a b --both --key-process #{key}#{key}
+      error: --both: needs names that can be told back to the source's: no --key-replace, and exactly one #{key} in --key-process
+    riot replicate a b --mode compare --multi-exec
+      error: --multi-exec: compare writes nothing, so it has no such option
+    riot replicate a b --repair
+      error: --repair: belongs to compare: riot compare --repair copies again what differs
+    riot replicate a b --stream-prune
+      error: --stream-prune: this version of riot does not have copying by each type's own commands yet
     riot replicate a b --ks x
       error: --ks: there are no JVM keystores here: use the cert, key and key-pass options (--source-cert, --target-cert) with PEM files
     riot replicate a b --var x=y
@@ -238,10 +259,8 @@ fn what_comes_later_is_refused_by_name() {
         "riot ping a",
         "riot check --quick a b",
         "riot generate-completion bash",
-        "riot compare a b",
         "riot replicate a b --mode live",
         "riot replicate a b --mode LIVEONLY",
-        "riot replicate a b --mode compare --compare quick",
         "riot replicate a b --live --mode live",
         "riot replicate a b --events keyspace",
         "riot replicate a b --event-queue 5",
@@ -249,12 +268,6 @@ fn what_comes_later_is_refused_by_name() {
         "riot replicate a b --idle-timeout 5",
         "riot replicate a b --flush-interval 5",
         "riot replicate a b --accept-unproven",
-        "riot replicate a b --compare full",
-        "riot compare --quick a b --both",
-        "riot compare --quick a b --repair --dry-run",
-        "riot compare --quick a b --delete-extra",
-        "riot compare --quick a b --stream-msg-id",
-        "riot compare --quick a b --no-stream-msg-id",
         "riot replicate a b --source-cluster",
         "riot -c -h a replicate -h b",
         "riot replicate a b --read-from replica_preferred",
@@ -276,21 +289,17 @@ fn what_comes_later_is_refused_by_name() {
         "riot replicate a/1,3 b",
         "riot -n all replicate -h b",
         "riot replicate a b --db-map 1=2",
-    ]), @r"
+    ]), @"
     riot ping a
       error: ping: this version of riot does not have ping yet
     riot check --quick a b
       error: check: this version of riot does not have check yet
     riot generate-completion bash
       error: generate-completion: this version of riot does not have completion scripts yet
-    riot compare a b
-      error: compare: this version of riot does not have the full comparison yet; use compare --quick
     riot replicate a b --mode live
       error: --mode live: this version of riot does not have live replication yet
     riot replicate a b --mode LIVEONLY
       error: --mode liveonly: this version of riot does not have live replication yet
-    riot replicate a b --mode compare --compare quick
-      error: --mode compare: this version of riot does not have comparing by --mode yet; use riot compare --quick
     riot replicate a b --live --mode live
       error: --mode live: this version of riot does not have live replication yet
     riot replicate a b --events keyspace
@@ -305,18 +314,6 @@ fn what_comes_later_is_refused_by_name() {
       error: --flush-interval: this version of riot does not have live replication yet
     riot replicate a b --accept-unproven
       error: --accept-unproven: this version of riot does not have live replication yet
-    riot replicate a b --compare full
-      error: --compare full: this version of riot does not have the full comparison yet
-    riot compare --quick a b --both
-      error: --both: this version of riot does not have the search for keys that only the target has yet
-    riot compare --quick a b --repair --dry-run
-      error: --repair: this version of riot does not have repairing yet
-    riot compare --quick a b --delete-extra
-      error: --delete-extra: this version of riot does not have repairing yet
-    riot compare --quick a b --stream-msg-id
-      error: --stream-msg-id: this version of riot does not have the full comparison yet
-    riot compare --quick a b --no-stream-msg-id
-      error: --no-stream-msg-id: this version of riot does not have the full comparison yet
     riot replicate a b --source-cluster
       error: --source-cluster: this version of riot does not have clusters yet
     riot -c -h a replicate -h b

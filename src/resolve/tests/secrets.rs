@@ -120,6 +120,8 @@ fn nothing_that_is_secret_is_shown() {
         "riot -a hunter2 -a hunter2 replicate b c",
         "riot replicate --key-exclude x redis://:hunter2@a redis://:hunter2@(b --threads 1 c",
         "riot replicate a b --insecure=hunter2",
+        "riot -p redis://:hunter2@c/1 replicate",
+        "riot replicate a b --threads redis://:hunter2@c/1",
     ] {
         assert!(!error(line).contains(secret), "{line}: {}", error(line));
     }

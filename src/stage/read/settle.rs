@@ -4,13 +4,13 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-use super::batch::{Answer, Batch, Road};
-use super::{Abandoned, LONG, ReadLane};
+use super::{Abandoned, ReadLane};
 use crate::config::{Carriage, Side};
 use crate::entry::{Entry, Key, Parcel, Value};
 use crate::error::{Class, classify};
 use crate::output::KEYS;
 use crate::queue::Lease;
+use crate::reading::{Answer, Batch, LONG, Road};
 use crate::stats::SkipReason;
 use crate::text::printable;
 use crate::wire::Connection;

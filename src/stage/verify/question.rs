@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use crate::entry::{Key, Millis};
 use crate::error::{Class, Lost, classify};
+use crate::reading::have_expiries;
 use crate::wire::{Connection, Token};
 
 /// What one side has instead of an expiry: no key, no expiry.
@@ -47,6 +48,10 @@ pub(super) struct Question {
     pub(super) names: Vec<Bytes>,
     pub(super) seen: Vec<State>,
     memory: Option<u32>,
+    /// Expiries were not asked for: INFO tells that there are none.
+    presumes: bool,
+    /// There are some.
+    void: bool,
     /// What a PTTL counts from.
     now: Millis,
     leading: usize,
@@ -91,6 +96,8 @@ impl Question {
             names,
             seen,
             memory,
+            presumes: false,
+            void: false,
             now,
             leading: 0,
             token: 0,
@@ -98,19 +105,33 @@ impl Question {
     }
 
     fn answers_a_key(&self) -> usize {
-        if self.memory.is_some() { 3 } else { 2 }
+        1 + usize::from(!self.presumes) + usize::from(self.memory.is_some())
+    }
+
+    /// Whether it must be asked again with the expiries, because there are some.
+    pub(super) fn is_void(&self) -> bool {
+        self.void
     }
 
     pub(super) fn is_done(&self) -> bool {
         self.token >= self.leading + self.names.len() * self.answers_a_key()
     }
 
-    pub(super) fn encode(&mut self, expiries: Expiries, connection: &mut Connection) {
+    pub(super) fn encode(
+        &mut self,
+        expiries: Expiries,
+        presumes: bool,
+        connection: &mut Connection,
+    ) {
         self.token = 0;
         self.seen.clear();
-        self.leading = expiries.leading();
+        self.presumes = presumes;
+        self.void = false;
+        self.leading = if presumes { 1 } else { expiries.leading() };
         let out = connection.outgoing();
-        if expiries == Expiries::Clocked {
+        if presumes {
+            out.words(&[b"INFO", b"keyspace"]);
+        } else if expiries == Expiries::Clocked {
             out.words(&[b"TIME"]);
         }
         let expiry: &[u8] = if expiries == Expiries::Instants {
@@ -122,26 +143,59 @@ impl Question {
         let samples = self.memory.map(|samples| digits.format(samples).as_bytes());
         for name in &self.names {
             out.words(&[b"TYPE", name]);
-            out.words(&[expiry, name]);
+            if !presumes {
+                out.words(&[expiry, name]);
+            }
             if let Some(samples) = samples {
                 out.words(&[b"MEMORY", b"USAGE", name, b"SAMPLES", samples]);
             }
         }
     }
 
+    /// Takes the commonest answer as often as it has come in a row.
+    pub(super) fn skip(&mut self, connection: &mut Connection) {
+        if self.answers_a_key() > 1 || self.token < self.leading {
+            return;
+        }
+        let left = self.leading + self.names.len() - self.token;
+        let strings = connection.skip(b"+string\r\n", left);
+        self.token += strings;
+        let string = State {
+            kind: Cow::Borrowed(b"string"),
+            expiry: NO_EXPIRY,
+            memory: 0,
+            error: None,
+        };
+        self.seen.resize(self.seen.len() + strings, string);
+    }
+
     pub(super) fn accept(
         &mut self,
         token: Token,
         expiries: Expiries,
+        database: u32,
         connection: &Connection,
     ) -> Result<(), Lost> {
         let place = self.token;
         self.token += 1;
         let Some(place) = place.checked_sub(self.leading) else {
-            self.accept_time(place, token, connection);
+            if self.presumes {
+                self.void = match token {
+                    Token::Bulk(span) => {
+                        let line = format!("db{database}:");
+                        have_expiries(connection.bytes(span), line.as_bytes())
+                    }
+                    _ => true,
+                };
+            } else {
+                self.accept_time(place, token, connection);
+            }
             return Ok(());
         };
-        let column = place % self.answers_a_key();
+        let column = match place % self.answers_a_key() {
+            1 if self.presumes => 2,
+            column => column,
+        };
         match (column, token) {
             (0, Token::Simple(span) | Token::Bulk(span)) => {
                 self.seen.push(State {

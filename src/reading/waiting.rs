@@ -9,9 +9,9 @@ use crate::shape::{Guess, Shapes};
 
 /// Most keys and predicted bytes of one batch.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Limits {
-    pub(super) keys: usize,
-    pub(super) bytes: usize,
+pub(crate) struct Limits {
+    pub(crate) keys: usize,
+    pub(crate) bytes: usize,
 }
 
 /// What a key that is tried again is taken for.
@@ -32,7 +32,7 @@ impl Pile {
 
 /// All keys of a lane that are not in flight.
 #[derive(Debug)]
-pub(super) struct Waiting {
+pub(crate) struct Waiting {
     limits: Limits,
     ready: VecDeque<Batch>,
     /// Keys of shapes that nothing is known of.
@@ -44,7 +44,7 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(crate) fn new(limits: Limits) -> Self {
         Self {
             limits,
             ready: VecDeque::new(),
@@ -57,7 +57,7 @@ impl Waiting {
     }
 
     /// Keys that wait.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         let ready: usize = self.ready.iter().map(|batch| batch.keys.len()).sum();
         ready
             + self.strangers.len()
@@ -68,12 +68,12 @@ impl Waiting {
     }
 
     /// Keys of a full batch.
-    pub(super) fn limit(&self) -> usize {
+    pub(crate) fn limit(&self) -> usize {
         self.limits.keys
     }
 
     /// A key joins its road's pile.
-    pub(super) fn add(&mut self, key: Key, road: Road, bytes: usize) {
+    pub(crate) fn add(&mut self, key: Key, road: Road, bytes: usize) {
         let pile = match road {
             Road::Inspect => &mut self.inspect,
             Road::Texts => &mut self.texts,
@@ -94,7 +94,7 @@ impl Waiting {
     }
 
     /// A key joins the pile of the road that is guessed for it, or the strangers.
-    pub(super) fn add_guessed(&mut self, key: Key, shapes: &Shapes, carriage: Carriage) {
+    pub(crate) fn add_guessed(&mut self, key: Key, shapes: &Shapes, carriage: Carriage) {
         let guess = shapes.guess(&key.name);
         if !guess.known {
             return self.strangers.push_back(key);
@@ -104,7 +104,7 @@ impl Waiting {
     }
 
     /// The next few strangers; those of which something is known by now join their piles.
-    pub(super) fn next_strangers(&mut self, shapes: &Shapes, carriage: Carriage) -> Option<Batch> {
+    pub(crate) fn next_strangers(&mut self, shapes: &Shapes, carriage: Carriage) -> Option<Batch> {
         let mut batch: Option<Batch> = None;
         for _ in 0..self.strangers.len() {
             let Some(key) = self.strangers.pop_front() else {
@@ -132,19 +132,19 @@ impl Waiting {
     }
 
     /// A batch of its own, for a key that was tried before.
-    pub(super) fn retry(&mut self, key: Key, road: Road, failed: u32) {
+    pub(crate) fn retry(&mut self, key: Key, road: Road, failed: u32) {
         let mut batch = Batch::new(road, vec![key], RETRY_BYTES);
         batch.failed = failed;
         self.ready.push_back(batch);
     }
 
     /// A batch whose answers did not count.
-    pub(super) fn again(&mut self, batch: Batch) {
+    pub(crate) fn again(&mut self, batch: Batch) {
         self.ready.push_front(batch);
     }
 
     /// The next batch: a full one, or where `partial` is wanted the fullest there is.
-    pub(super) fn next(&mut self, partial: bool) -> Option<Batch> {
+    pub(crate) fn next(&mut self, partial: bool) -> Option<Batch> {
         if let Some(batch) = self.ready.pop_front() {
             return Some(batch);
         }
@@ -160,7 +160,7 @@ impl Waiting {
     }
 
     /// Everything, for a lane that has no hope left.
-    pub(super) fn drain(&mut self) -> Vec<Key> {
+    pub(crate) fn drain(&mut self) -> Vec<Key> {
         let piles = [
             (Road::Inspect, &mut self.inspect),
             (Road::Texts, &mut self.texts),

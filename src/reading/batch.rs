@@ -32,7 +32,7 @@ pub struct Dialect {
 
 /// How a batch is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Road {
+pub(crate) enum Road {
     /// Type and memory alone, to decide.
     Inspect,
     /// Strings, by MGET.
@@ -81,7 +81,7 @@ enum Column {
 
 /// What one answer says.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(crate) enum Answer {
     /// Nothing of a key yet.
     Part,
     /// A key's value.
@@ -102,32 +102,32 @@ pub(super) enum Answer {
 
 /// A value in the read buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Found {
+pub(crate) struct Found {
     /// Place of the key in the batch.
-    pub(super) row: usize,
+    pub(crate) row: usize,
     /// Where the value lies.
-    pub(super) span: Span,
+    pub(crate) span: Span,
     /// A string and not a payload.
-    pub(super) text: bool,
+    pub(crate) text: bool,
     /// Expiry on the source's clock.
-    pub(super) expiry: Option<Millis>,
+    pub(crate) expiry: Option<Millis>,
 }
 
 /// A batch, sent or to be sent.
 #[derive(Debug)]
-pub(super) struct Batch {
-    pub(super) road: Road,
-    pub(super) keys: Vec<Key>,
+pub(crate) struct Batch {
+    pub(crate) road: Road,
+    pub(crate) keys: Vec<Key>,
     /// Bytes that its values are thought to have.
-    pub(super) bytes: usize,
+    pub(crate) bytes: usize,
     /// Keys that it was sent with.
-    pub(super) size: usize,
+    pub(crate) size: usize,
     /// Its keys are of shapes that nothing is known of.
-    pub(super) strange: bool,
+    pub(crate) strange: bool,
     /// Tries that failed.
-    pub(super) failed: u32,
+    pub(crate) failed: u32,
     /// Keys from the front whose fate is known: they are not asked for again.
-    pub(super) settled: usize,
+    pub(crate) settled: usize,
     columns: Vec<(Column, usize)>,
     column: usize,
     row: usize,
@@ -151,7 +151,7 @@ const NO_KEY: i64 = -2;
 const NO_EXPIRY: i64 = -1;
 
 impl Batch {
-    pub(super) fn new(road: Road, keys: Vec<Key>, bytes: usize) -> Self {
+    pub(crate) fn new(road: Road, keys: Vec<Key>, bytes: usize) -> Self {
         Self {
             road,
             keys,
@@ -176,44 +176,44 @@ impl Batch {
     }
 
     /// A key's fate is known: it leaves the batch. Rows are settled in their order.
-    pub(super) fn settle(&mut self, row: usize) -> Option<Key> {
+    pub(crate) fn settle(&mut self, row: usize) -> Option<Key> {
         let key = std::mem::take(self.keys.get_mut(row)?);
         self.settled = self.settled.max(row + 1);
         Some(key)
     }
 
     /// The keys whose fate is not known.
-    pub(super) fn into_unsettled(self) -> impl Iterator<Item = Key> {
+    pub(crate) fn into_unsettled(self) -> impl Iterator<Item = Key> {
         self.keys.into_iter().skip(self.settled)
     }
 
     /// Whether all answers have come.
-    pub(super) fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.column >= self.columns.len()
     }
 
     /// Whether what was read so far may be released while the batch goes on.
-    pub(super) fn is_streaming(&self) -> bool {
+    pub(crate) fn is_streaming(&self) -> bool {
         self.held.is_empty() && self.refusal.is_none() && !self.void
     }
 
     /// Whether nothing of its answers counts, because keys have expiries: it must be read again with them.
-    pub(super) fn is_void(&self) -> bool {
+    pub(crate) fn is_void(&self) -> bool {
         self.void
     }
 
     /// Why the batch was refused as a whole, once it is done.
-    pub(super) fn take_refusal(&mut self) -> Option<String> {
+    pub(crate) fn take_refusal(&mut self) -> Option<String> {
         self.refusal.take()
     }
 
     /// The type of a key, where it was asked for.
-    pub(super) fn kind(&self, row: usize) -> Option<&[u8]> {
+    pub(crate) fn kind(&self, row: usize) -> Option<&[u8]> {
         self.kinds.get(row).map(Vec::as_slice)
     }
 
     /// Encodes the commands, for the first time or again, without the keys that are settled.
-    pub(super) fn encode(&mut self, dialect: Dialect, out: &mut Outgoing, now: Millis) {
+    pub(crate) fn encode(&mut self, dialect: Dialect, out: &mut Outgoing, now: Millis) {
         self.keys.drain(..self.settled.min(self.keys.len()));
         self.settled = 0;
         self.size = self.keys.len();
@@ -328,7 +328,7 @@ impl Batch {
     }
 
     /// Takes the commonest answers of a column at once, as many as have come.
-    pub(super) fn skip(&mut self, connection: &mut Connection) {
+    pub(crate) fn skip(&mut self, connection: &mut Connection) {
         let Some((column, rows)) = self.columns.get(self.column).copied() else {
             return;
         };
@@ -351,7 +351,7 @@ impl Batch {
     }
 
     /// Takes one token of the answer.
-    pub(super) fn accept(&mut self, token: Token, connection: &Connection) -> Result<Answer, Lost> {
+    pub(crate) fn accept(&mut self, token: Token, connection: &Connection) -> Result<Answer, Lost> {
         let Some((column, rows)) = self.columns.get(self.column).copied() else {
             return Err(unexpected(token));
         };
@@ -525,7 +525,7 @@ impl Batch {
 }
 
 /// Whether INFO keyspace tells of keys with expiries in the database whose line begins so; no line is an empty database.
-fn have_expiries(info: &[u8], database: &[u8]) -> bool {
+pub(crate) fn have_expiries(info: &[u8], database: &[u8]) -> bool {
     let Some(line) = info
         .split(|byte| *byte == b'\n')
         .find_map(|line| line.strip_prefix(database))

@@ -1,0 +1,122 @@
+//! The lanes that copy keys: built for a whole scan, or for a list of keys.
+
+use tokio::task::JoinSet;
+use tracing::warn;
+
+use crate::config::{Auto, Side};
+use crate::entry::{Key, Parcel};
+use crate::error::RunError;
+use crate::queue::{Sender, queue};
+use crate::session::{Session, deal, join_all};
+use crate::stage::read::{Inspection, ReadLane};
+use crate::stage::scan::{Ended, Purpose};
+use crate::stage::write::{self, WriteLane};
+
+/// Lanes where none were told: one source thread feeds them all, more only share its answers out thinner.
+const LANES: usize = 2;
+/// Keys of the scan that wait for each lane: few, so that the source still has in its cache what SCAN has just touched.
+const QUEUED_KEYS: usize = 500;
+/// Batches that may wait for each write lane.
+const QUEUED_BATCHES: usize = 4;
+/// Bytes that may wait for each write lane: few, so that they are written while they are in the cache.
+const QUEUED_BYTES: usize = 256 * 1024;
+
+/// Copies every key once.
+pub async fn scan(session: &Session<'_>) -> Result<Ended, RunError> {
+    let (keys, stages) = lanes(session);
+    let scan = session.scan(Purpose::Replicate, keys);
+    let (ended, joined) = tokio::join!(scan.run(), join_all(stages));
+    joined?;
+    match session.context.take_failure() {
+        Some(failure) => Err(failure),
+        None => Ok(ended),
+    }
+}
+
+/// Copies these keys: what the source does not have is deleted at the target.
+pub async fn list(session: &Session<'_>, keys: Vec<Key>) -> Result<(), RunError> {
+    let (outputs, stages) = lanes(session);
+    session.context.stats.scanned(keys.len() as u64);
+    let ((), joined) = tokio::join!(deal(outputs, keys), join_all(stages));
+    joined?;
+    match session.context.take_failure() {
+        Some(failure) => Err(failure),
+        None => Ok(()),
+    }
+}
+
+/// Read and write lanes, and where their keys go in.
+fn lanes(session: &Session<'_>) -> (Vec<Sender<Vec<Key>>>, JoinSet<anyhow::Result<()>>) {
+    let config = session.config;
+    let context = &session.context;
+    let readers = count(
+        config.flow.read_lanes,
+        // One connection scans.
+        session.pool(Side::Source).saturating_sub(1),
+        "--read-threads",
+    );
+    let writers = count(
+        config.flow.write_lanes,
+        session.pool(Side::Target),
+        "--threads",
+    );
+    let batch = match config.flow.write_batch {
+        Auto::Fixed(keys) => keys.max(1),
+        Auto::Measured => write::BATCH_KEYS,
+    };
+    let between = match config.flow.read_queue {
+        Auto::Fixed(keys) => keys.max(1),
+        Auto::Measured => batch * QUEUED_BATCHES,
+    };
+    let mut stages = JoinSet::new();
+    let mut parcels = Vec::new();
+    for _ in 0..writers {
+        let (sender, receiver) = queue::<Parcel>(between, QUEUED_BYTES);
+        parcels.push(sender);
+        let lane = WriteLane::new(
+            context.clone(),
+            session.target.clone(),
+            session.write_dialect(),
+            receiver,
+        );
+        stages.spawn(lane.run());
+    }
+    let mut keys = Vec::new();
+    for _ in 0..readers {
+        let (sender, receiver) = queue::<Vec<Key>>(QUEUED_KEYS, usize::MAX);
+        keys.push(sender);
+        let lane = ReadLane::new(
+            context.clone(),
+            session.source.clone(),
+            session.read_dialect(),
+            inspection(session),
+            session.rename.clone(),
+            receiver,
+            parcels.clone(),
+        );
+        stages.spawn(lane.run());
+    }
+    (keys, stages)
+}
+
+/// Types and sizes that are looked at before a key is read: what SCAN could not filter.
+fn inspection(session: &Session<'_>) -> Inspection {
+    Inspection {
+        kinds: session.inspected_types().to_vec(),
+        memory_limit: session.config.selection.memory_limit,
+    }
+}
+
+fn count(told: Auto<usize>, pool: usize, option: &str) -> usize {
+    let wanted = match told {
+        Auto::Fixed(lanes) => lanes.max(1),
+        Auto::Measured => return LANES.min(pool.max(1)),
+    };
+    if wanted > pool.max(1) {
+        warn!(
+            "{option} {wanted} is more than the pool has left for it: {} lanes are used (raise --pool)",
+            pool.max(1)
+        );
+    }
+    wanted.min(pool.max(1))
+}

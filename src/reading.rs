@@ -1,0 +1,19 @@
+//! How values are read in batches, for copying and for comparing: what waits, what is asked, whose answer is whose.
+
+mod batch;
+mod waiting;
+
+pub use self::batch::Dialect;
+pub(crate) use self::batch::{Answer, Batch, Road, have_expiries};
+pub(crate) use self::waiting::{Limits, Waiting};
+
+/// Keys in a batch where none was told: more of them make neither server cheaper.
+pub const BATCH_KEYS: usize = 500;
+/// Predicted bytes in a batch: the source answers it into its own memory, and the target writes it from the cache.
+pub(crate) const BATCH_BYTES: usize = 256 * 1024;
+/// Predicted bytes in flight on one connection: a longer way needs more, and a source's memory is not ours.
+pub(crate) const ASKED_BYTES: usize = 4 * 1024 * 1024;
+/// From this length on, a value waits for its share of the budget before its bytes are read.
+pub(crate) const LONG: usize = 64 * 1024;
+/// What a long value's share of the budget has for its key and its place.
+pub(crate) const LONG_EXTRA: usize = 4096;

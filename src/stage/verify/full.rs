@@ -1,0 +1,350 @@
+//! Compares keys by value: both sides are asked for the same batch at once. Equal bytes are equal values; whatever is not
+//! is looked at again by its type's own commands.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::time::timeout;
+
+use super::half::Half;
+use super::sheet::{Look, Sheet};
+use super::{Suspect, Suspects, Terms, fail, same_expiry};
+use crate::config::{Auto, Carriage, Side};
+use crate::entry::{Key, Millis};
+use crate::error::{Lost, RunError};
+use crate::queue::Receiver;
+use crate::reading::{
+    ASKED_BYTES, BATCH_BYTES, BATCH_KEYS, Batch, Dialect, LONG, Limits, Road, Waiting,
+};
+use crate::shape::Shapes;
+use crate::stage::Context;
+use crate::stats::Difference;
+use crate::transform::Rename;
+use crate::types::{self, Doubt, Verdict};
+use crate::wire::{Connection, Link};
+
+/// Keys that are looked at by their types together: fewer would be more round trips for each.
+const DOUBTS: usize = 500;
+
+/// One lane of the full comparison.
+pub struct FullLane {
+    context: Arc<Context>,
+    terms: Terms,
+    rename: Arc<Rename>,
+    input: Receiver<Vec<Key>>,
+    suspects: Suspects,
+    source: Half,
+    target: Half,
+    waiting: Waiting,
+    shapes: Shapes,
+    sheets: HashMap<u64, Sheet>,
+    next: u64,
+    doubts: Vec<Doubt>,
+    open: bool,
+}
+
+enum Turn {
+    Keys(Option<Vec<Key>>),
+    Moved(Side, Result<(), Lost>),
+}
+
+impl FullLane {
+    /// A lane that compares what comes from `input`. The dialects are the sides' own.
+    #[must_use]
+    pub fn new(
+        context: Arc<Context>,
+        (source, target): (Arc<Link>, Arc<Link>),
+        dialects: (Dialect, Dialect),
+        terms: Terms,
+        rename: Arc<Rename>,
+        input: Receiver<Vec<Key>>,
+        suspects: Suspects,
+    ) -> Self {
+        let keys = match context.flow.read_batch {
+            Auto::Fixed(keys) => keys.max(1),
+            Auto::Measured => BATCH_KEYS,
+        };
+        let half = |side, link, dialect| Half::new(side, link, dialect, context.clone(), keys);
+        Self {
+            source: half(Side::Source, source, dialects.0),
+            target: half(Side::Target, target, dialects.1),
+            context,
+            terms,
+            rename,
+            input,
+            suspects,
+            waiting: Waiting::new(Limits {
+                keys,
+                bytes: BATCH_BYTES,
+            }),
+            shapes: Shapes::default(),
+            sheets: HashMap::new(),
+            next: 0,
+            doubts: Vec::new(),
+            open: true,
+        }
+    }
+
+    /// Runs until the input is closed and everything is compared.
+    pub async fn run(mut self) -> anyhow::Result<()> {
+        if let Err(error) = self.compare().await {
+            self.context.give_up(error);
+            // Whoever deals keys must not wait for a lane that has ended.
+            while self.input.receive().await.is_some() {}
+        }
+        Ok(())
+    }
+
+    async fn compare(&mut self) -> Result<(), RunError> {
+        let retry = self.context.flow.read_retry;
+        let mut source = self.source.link.open().await?;
+        let mut target = self.target.link.open().await?;
+        loop {
+            self.fill(&mut source, &mut target);
+            if let Err(lost) = self.source.take(&mut source, &mut self.sheets).await {
+                self.source.recover(&mut source, lost, retry).await?;
+                continue;
+            }
+            if let Err(lost) = self.target.take(&mut target, &mut self.sheets).await {
+                self.target.recover(&mut target, lost, retry).await?;
+                continue;
+            }
+            self.judge();
+            if self.source.is_idle() && self.target.is_idle() {
+                let last = !self.open && self.waiting.len() == 0;
+                if self.doubts.len() >= DOUBTS || (last && !self.doubts.is_empty()) {
+                    self.settle_doubts(&mut source, &mut target).await?;
+                    continue;
+                }
+                if last {
+                    return Ok(());
+                }
+                if self.waiting.len() > 0 {
+                    continue;
+                }
+            }
+            match self.wait(&mut source, &mut target).await {
+                Turn::Keys(Some(keys)) => self.take_in(keys),
+                Turn::Keys(None) => self.open = false,
+                Turn::Moved(_, Ok(())) => {}
+                Turn::Moved(Side::Source, Err(lost)) => {
+                    self.source.recover(&mut source, lost, retry).await?;
+                }
+                Turn::Moved(Side::Target, Err(lost)) => {
+                    self.target.recover(&mut target, lost, retry).await?;
+                }
+            }
+        }
+    }
+
+    async fn wait(&mut self, source: &mut Connection, target: &mut Connection) -> Turn {
+        let hungry = self.open && self.may_ask() && self.waiting.len() < self.waiting.limit();
+        let (asked, told) = (!self.source.is_idle(), !self.target.is_idle());
+        let limits = (source.limit(), target.limit());
+        tokio::select! {
+            keys = self.input.receive(), if hungry => Turn::Keys(keys),
+            moved = timeout(limits.0, source.drive()), if asked => {
+                Turn::Moved(Side::Source, moved.unwrap_or(Err(Lost::Timeout(limits.0))))
+            }
+            moved = timeout(limits.1, target.drive()), if told => {
+                Turn::Moved(Side::Target, moved.unwrap_or(Err(Lost::Timeout(limits.1))))
+            }
+        }
+    }
+
+    fn take_in(&mut self, keys: Vec<Key>) {
+        let inspect = self.inspects();
+        for key in keys {
+            if inspect {
+                let bytes = key.name.len() + 64;
+                self.waiting.add(key, Road::Inspect, bytes);
+            } else {
+                self.waiting.add_guessed(key, &self.shapes, Carriage::Auto);
+            }
+        }
+    }
+
+    /// Whether keys are looked at before they are read: filters or names need it.
+    fn inspects(&self) -> bool {
+        self.source.dialect.kinds || self.source.dialect.memory.is_some()
+    }
+
+    fn may_ask(&self) -> bool {
+        self.doubts.len() < DOUBTS
+            && self.source.may_ask(ASKED_BYTES)
+            && self.target.may_ask(ASKED_BYTES)
+    }
+
+    fn fill(&mut self, source: &mut Connection, target: &mut Connection) {
+        while self.may_ask() {
+            while self.open && self.waiting.len() < self.waiting.limit() {
+                let Some(keys) = self.input.try_receive() else {
+                    break;
+                };
+                self.take_in(keys);
+            }
+            if !self.sheets.values().any(|sheet| sheet.strange)
+                && let Some(batch) = self.waiting.next_strangers(&self.shapes, Carriage::Auto)
+            {
+                self.ask(batch, source, target);
+                continue;
+            }
+            let Some(batch) = self.waiting.next(self.sheets.len() < 2) else {
+                return;
+            };
+            self.ask(batch, source, target);
+        }
+    }
+
+    /// Asks both sides for one batch; the source alone where it is looked at before it is read.
+    fn ask(&mut self, batch: Batch, source: &mut Connection, target: &mut Connection) {
+        let number = self.next;
+        self.next += 1;
+        let mut sheet = Sheet {
+            keys: batch.keys.clone(),
+            road: batch.road,
+            strange: batch.strange,
+            source: super::sheet::Page::default(),
+            target: super::sheet::Page::default(),
+        };
+        if batch.road == Road::Inspect {
+            sheet.target.is_whole = true;
+        } else {
+            let names = batch.keys.iter().map(|key| Key {
+                name: self.target_name(key, None),
+                road: key.road,
+            });
+            let twin = Batch::new(batch.road, names.collect(), batch.bytes);
+            self.target.ask(number, twin, target);
+        }
+        self.sheets.insert(number, sheet);
+        self.source.ask(number, batch, source);
+    }
+
+    fn target_name(&self, key: &Key, kind: Option<&[u8]>) -> Bytes {
+        match self.rename.apply(&key.name, kind) {
+            Cow::Borrowed(_) => key.name.clone(),
+            Cow::Owned(name) => Bytes::from(name),
+        }
+    }
+
+    /// Settles every sheet that both sides have answered.
+    fn judge(&mut self) {
+        let whole: Vec<u64> = self
+            .sheets
+            .iter()
+            .filter(|(_, sheet)| sheet.source.is_whole && sheet.target.is_whole)
+            .map(|(number, _)| *number)
+            .collect();
+        for number in whole {
+            if let Some(sheet) = self.sheets.remove(&number) {
+                if sheet.strange {
+                    self.shapes.meet(sheet.keys.len());
+                }
+                if sheet.road == Road::Inspect {
+                    self.judge_inspected(sheet);
+                } else {
+                    self.judge_sheet(sheet);
+                }
+            }
+        }
+    }
+
+    fn judge_sheet(&mut self, sheet: Sheet) {
+        let shift = self.context.clocks.shift();
+        let mut settled = 0;
+        let seen = sheet.source.looks.into_iter().zip(sheet.target.looks);
+        for (key, (source, target)) in sheet.keys.into_iter().zip(seen) {
+            if let Look::Held(held) = source {
+                self.shapes.learn(&key.name, held.text, held.len);
+            }
+            match (source, target) {
+                (Look::Gone, _) => settled += 1,
+                (Look::NoText, _) | (_, Look::NoText) => {
+                    self.waiting.add(key, Road::Payloads, LONG);
+                }
+                (Look::Held(one), Look::Held(other))
+                    if one.is_same_value(&other)
+                        && same_expiry(&self.terms, one.expiry, other.expiry, shift) =>
+                {
+                    settled += 1;
+                }
+                (one, other) => {
+                    let len = |look| match look {
+                        Look::Held(held) => held.len,
+                        _ => 0,
+                    };
+                    self.doubt(key, None, len(one).max(len(other)));
+                }
+            }
+        }
+        self.context.stats.compared(settled);
+    }
+
+    fn doubt(&mut self, key: Key, kind: Option<&[u8]>, bytes: usize) {
+        let target = self.target_name(&key, kind);
+        self.doubts.push(Doubt { key, target, bytes });
+    }
+
+    /// What was looked at before it is read is read, or left out.
+    fn judge_inspected(&mut self, sheet: Sheet) {
+        let needs_type = self.rename.needs_type();
+        let mut settled = 0;
+        for (key, (memory, kind)) in sheet.keys.into_iter().zip(sheet.source.inspected) {
+            if !self.terms.wants(&kind, memory.unwrap_or_default()) {
+                settled += 1;
+            } else if needs_type {
+                self.doubt(key, Some(&kind), 0);
+            } else {
+                self.waiting.add_guessed(key, &self.shapes, Carriage::Auto);
+            }
+        }
+        self.context.stats.compared(settled);
+    }
+
+    /// Nothing is in flight: the doubts are looked at by their types' own commands.
+    async fn settle_doubts(
+        &mut self,
+        source: &mut Connection,
+        target: &mut Connection,
+    ) -> Result<(), RunError> {
+        let retry = self.context.flow.read_retry;
+        let doubts: Vec<Doubt> = self.doubts.drain(..self.doubts.len().min(DOUBTS)).collect();
+        let terms = self.terms.by_type();
+        let budget = usize::try_from(self.context.flow.memory_budget).unwrap_or(usize::MAX);
+        let verdicts = loop {
+            let shift: Millis = self.context.clocks.shift();
+            match types::compare(source, target, &doubts, &terms, shift, budget).await {
+                Ok(verdicts) => break verdicts,
+                Err((Side::Source, lost)) => self.source.recover(source, lost, retry).await?,
+                Err((Side::Target, lost)) => self.target.recover(target, lost, retry).await?,
+            }
+        };
+        let mut suspects = Vec::new();
+        let mut settled = 0;
+        for (doubt, verdict) in doubts.into_iter().zip(verdicts) {
+            match verdict {
+                Verdict::Equal | Verdict::Gone => settled += 1,
+                Verdict::Differs(kind) => {
+                    settled += 1;
+                    let difference = Difference {
+                        key: doubt.key.name.to_vec(),
+                        kind,
+                    };
+                    suspects.push(Suspect {
+                        key: doubt.key,
+                        difference,
+                    });
+                }
+                Verdict::Failed(side, error) => fail(&self.context, side, &doubt.key, &error),
+            }
+        }
+        self.context.stats.compared(settled);
+        if !suspects.is_empty() {
+            self.suspects.add(suspects);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,229 @@
+//! One side of the full comparison: its connection's batches in flight, and the digests that their answers become.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::sheet::{Held, Look, Page, Sheet};
+use crate::clock;
+use crate::config::{RetryLimit, Side};
+use crate::error::{Class, Lost, RunError, classify};
+use crate::queue::Lease;
+use crate::reading::{Answer, Batch, Dialect, LONG, LONG_EXTRA, Road};
+use crate::stage::Context;
+use crate::window::{self, Window};
+use crate::wire::{Connection, Link};
+
+/// The side's part of all sheets.
+pub(super) struct Half {
+    pub(super) side: Side,
+    pub(super) link: Arc<Link>,
+    pub(super) dialect: Dialect,
+    context: Arc<Context>,
+    flying: VecDeque<(u64, Batch)>,
+    window: Window,
+    asked: usize,
+    lease: Option<Lease>,
+    failed: u32,
+}
+
+impl Half {
+    pub(super) fn new(
+        side: Side,
+        link: Arc<Link>,
+        dialect: Dialect,
+        context: Arc<Context>,
+        keys: usize,
+    ) -> Self {
+        let window = Window::new(context.flow.pipeline, keys);
+        Self {
+            side,
+            link,
+            dialect,
+            context,
+            flying: VecDeque::new(),
+            window,
+            asked: 0,
+            lease: None,
+            failed: 0,
+        }
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.flying.is_empty()
+    }
+
+    /// Whether another batch may be asked for, while no more than `bytes` are predicted to be on their way.
+    pub(super) fn may_ask(&self, bytes: usize) -> bool {
+        self.window.is_open() && (self.asked < bytes || self.flying.is_empty())
+    }
+
+    pub(super) fn ask(&mut self, number: u64, mut batch: Batch, connection: &mut Connection) {
+        let now = self
+            .context
+            .clocks
+            .now(self.side)
+            .unwrap_or_else(clock::now);
+        batch.encode(self.dialect, connection.outgoing(), now);
+        self.window
+            .send(window::load(batch.keys.len(), batch.bytes), Instant::now());
+        self.asked += batch.bytes;
+        self.flying.push_back((number, batch));
+    }
+
+    /// Takes every answer that has come.
+    pub(super) async fn take(
+        &mut self,
+        connection: &mut Connection,
+        sheets: &mut HashMap<u64, Sheet>,
+    ) -> Result<(), Lost> {
+        while let Some((number, head)) = self.flying.front_mut() {
+            let Some(sheet) = sheets.get_mut(number) else {
+                return Err(Lost::Protocol("an answer to no question".into()));
+            };
+            let page = page(self.side, sheet);
+            if head.is_done() {
+                self.finish(connection, sheets)?;
+                continue;
+            }
+            head.skip(connection);
+            let Some(token) = connection.token()? else {
+                if head.is_streaming() {
+                    self.make_room(connection).await;
+                }
+                return Ok(());
+            };
+            let answer = head.accept(token, connection)?;
+            note(answer, head, page, connection);
+            if self.lease.take().is_some() && head.is_streaming() {
+                // The digest is all that is kept of a long value.
+                connection.release();
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing in the read buffer is needed any more; a long value waits for its share of the budget.
+    async fn make_room(&mut self, connection: &mut Connection) {
+        let long = connection.partial().filter(|length| *length >= LONG);
+        if let Some(length) = long
+            && self.lease.is_none()
+        {
+            connection.release();
+            self.lease = Some(self.context.budget.lease(length + LONG_EXTRA).await);
+        } else if connection.is_crowded() {
+            connection.release();
+        }
+    }
+
+    /// The oldest batch has all its answers.
+    fn finish(
+        &mut self,
+        connection: &mut Connection,
+        sheets: &mut HashMap<u64, Sheet>,
+    ) -> Result<(), Lost> {
+        connection.release();
+        let Some((number, mut batch)) = self.flying.pop_front() else {
+            return Ok(());
+        };
+        self.asked = self.asked.saturating_sub(batch.bytes);
+        let took = self.window.answer(Instant::now());
+        self.context
+            .stats
+            .latency(self.side, command(batch.road), took, 1);
+        if batch.is_void() {
+            self.dialect.expiring = true;
+            self.ask(number, batch, connection);
+            return Ok(());
+        }
+        let Some(sheet) = sheets.get_mut(&number) else {
+            return Ok(());
+        };
+        let page = page(self.side, sheet);
+        if let Some(refusal) = batch.take_refusal() {
+            if classify(refusal.as_bytes()) == Class::Transient {
+                self.flying.push_front((number, batch));
+                return Err(Lost::Io(std::io::Error::other(refusal)));
+            }
+            // Each key has its own answer when it is looked at by itself.
+            page.looks = vec![Look::Odd; batch.keys.len()];
+        }
+        page.is_whole = true;
+        self.failed = 0;
+        Ok(())
+    }
+
+    /// Asks again on another connection for what has no answer.
+    pub(super) async fn recover(
+        &mut self,
+        connection: &mut Connection,
+        lost: Lost,
+        retry: RetryLimit,
+    ) -> Result<(), RunError> {
+        self.failed += 1;
+        if !retry.allows(self.failed) {
+            return Err(self
+                .link
+                .unusable(&format!("{lost} (tried {} times)", self.failed)));
+        }
+        self.window.reset();
+        self.asked = 0;
+        self.lease = None;
+        *connection = self.link.reopen(&lost).await?;
+        for (number, batch) in std::mem::take(&mut self.flying) {
+            self.ask(number, batch, connection);
+        }
+        Ok(())
+    }
+}
+
+fn page(side: Side, sheet: &mut Sheet) -> &mut Page {
+    match side {
+        Side::Source => &mut sheet.source,
+        Side::Target => &mut sheet.target,
+    }
+}
+
+fn command(road: Road) -> &'static str {
+    match road {
+        Road::Inspect => "MEMORY USAGE",
+        Road::Texts | Road::Doubts => "MGET",
+        Road::Payloads => "DUMP",
+    }
+}
+
+/// Writes an answer down.
+fn note(answer: Answer, batch: &Batch, page: &mut Page, connection: &Connection) {
+    let (row, look) = match answer {
+        Answer::Part => return,
+        Answer::Found(found) => {
+            let value = connection.bytes(found.span);
+            let held = if found.text {
+                Held::text(value, found.expiry)
+            } else {
+                Held::payload(value, found.expiry)
+            };
+            (found.row, Look::Held(held))
+        }
+        Answer::Gone(row) => (row, Look::Gone),
+        Answer::NoText(row) | Answer::NoTextOrGone(row) => (row, Look::NoText),
+        Answer::Torn(row) => (row, Look::Odd),
+        Answer::Failed(row, message) => {
+            tracing::debug!("to be looked at by itself: {message}");
+            (row, Look::Odd)
+        }
+        Answer::Inspected(row, memory) => {
+            let kind = batch.kind(row).unwrap_or_default().to_vec();
+            page.inspected.resize(row, (None, Vec::new()));
+            page.inspected.push((memory, kind));
+            return;
+        }
+    };
+    if page.looks.len() <= row {
+        page.looks.resize(batch.keys.len(), Look::Unseen);
+    }
+    if let Some(place) = page.looks.get_mut(row) {
+        *place = look;
+    }
+}
