@@ -13,6 +13,7 @@
 //! - [`cli`], [`resolve`]: what was typed, and what it means
 //! - [`replicate`], [`compare`]: the commands; [`session`]: what both stand on
 //! - [`stage`]: scan, read, write, verify: one stage a file, none imports another
+//! - [`types`]: values by their types: read whole or in chunks, compared
 //! - [`server`]: the control plane, on the redis crate
 //! - [`wire`]: the data plane: one connection, commands in, replies out
 //! - [`entry`], [`queue`], [`shape`], [`window`]: what flows between stages, and what bounds it
@@ -42,5 +43,6 @@ pub mod stage;
 pub mod stats;
 pub mod text;
 pub mod transform;
+pub mod types;
 pub mod window;
 pub mod wire;

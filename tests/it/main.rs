@@ -33,5 +33,6 @@ mod output;
 mod selection;
 mod snapshot;
 mod support;
+mod types;
 mod verify;
 mod versions;
