@@ -13,7 +13,7 @@
 //! - [`cli`], [`resolve`]: what was typed, and what it means
 //! - [`replicate`], [`compare`]: the commands; [`copy`]: the lanes that both copy with; [`session`]: what all stand on
 //! - [`stage`]: scan, read, write, verify: one stage a file, none imports another
-//! - [`types`]: what a value is, by its type
+//! - [`types`]: values by their types: read whole or in chunks, compared
 //! - [`reading`]: batches of reads, for copying and for comparing
 //! - [`server`]: the control plane, on the redis crate
 //! - [`wire`]: the data plane: one connection, commands in, replies out

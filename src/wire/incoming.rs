@@ -100,6 +100,7 @@ impl Incoming {
             }
             b'*' | b'~' | b'>' => self.header(1),
             b'%' => self.header(2),
+            b',' if self.resp3 => Ok(self.double()),
             _ if self.resp3 => self.leaf3(),
             _ => self.leaf2(),
         }
@@ -175,6 +176,15 @@ impl Incoming {
             }
         }
         Ok(None)
+    }
+
+    /// A RESP3 double as its text: what a score is compared by is decided elsewhere.
+    fn double(&mut self) -> Option<Token> {
+        let start = self.position + 1;
+        let rest = self.buffer.get(start..)?;
+        let len = rest.windows(2).position(|end| end == b"\r\n")?;
+        self.position = start + len + 2;
+        Some(Token::Simple(Span { start, len }))
     }
 
     fn leaf2(&mut self) -> Result<Option<Token>, Lost> {
@@ -360,6 +370,22 @@ mod tests {
                 "Integer(1)"
             ]
         );
+    }
+
+    #[test]
+    fn resp3_doubles_are_their_text() {
+        let whole = b"*3\r\n,3.0000000000000004\r\n,-inf\r\n,10\r\n";
+        for step in [1, 2, 5, whole.len()] {
+            assert_eq!(
+                tokens(whole, step, true),
+                [
+                    "Array(3)",
+                    "simple 3.0000000000000004",
+                    "simple -inf",
+                    "simple 10"
+                ]
+            );
+        }
     }
 
     #[test]

@@ -35,5 +35,6 @@ mod repair;
 mod selection;
 mod snapshot;
 mod support;
+mod types;
 mod verify;
 mod versions;
