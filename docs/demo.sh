@@ -105,6 +105,7 @@ run "$riot" replicate "127.0.0.1:$source" "127.0.0.1:$target"
 
 title 'Compare'
 run "$riot" compare --quick "127.0.0.1:$source" "127.0.0.1:$target"
+run "$riot" compare "127.0.0.1:$source" "127.0.0.1:$target"
 
 title 'Look at the target'
 run "$cli" -p "$target" DBSIZE

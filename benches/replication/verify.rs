@@ -12,7 +12,7 @@ use crate::table::{Table, grouped, median};
 /// Copies, then compares what is now equal, again and again.
 pub(crate) fn run(source: &mut Server, target: &mut Server, options: &Options) -> Result<()> {
     println!(
-        "## Comparing: riot compare --quick on equal data, {} repetitions\n",
+        "## Comparing: riot compare on equal data, {} repetitions\n",
         options.repetitions()
     );
     let mut table = Table::new(&[
@@ -26,32 +26,40 @@ pub(crate) fn run(source: &mut Server, target: &mut Server, options: &Options) -
         source.flush()?;
         fill(&source.address(), data, options.keys(data))?;
         let keys = source.keys()? as f64;
-        let words = riot(
-            "compare",
-            &source.address(),
-            &target.address(),
-            &["--quick", "--progress", "none"],
-            options,
-        );
+        let words = |depth: &[&str]| {
+            let words = [depth, &["--progress", "none"]].concat();
+            riot(
+                "compare",
+                &source.address(),
+                &target.address(),
+                &words,
+                options,
+            )
+        };
+        let ways = [("full", words(&[])), ("quick", words(&["--quick"]))];
         let mut copied = Vec::new();
-        let mut compared = Vec::new();
-        let mut cpu = Vec::new();
+        let mut compared = [Vec::new(), Vec::new()];
+        let mut cpu = [Vec::new(), Vec::new()];
         for _ in 0..options.repetitions() {
-            let sample = Contender::Riot.copy(data, source, target, options)?;
-            copied.push(sample.rate);
-            let cost = measure::run(&words)?;
-            succeeded(&cost)?;
-            compared.push(keys / cost.wall.as_secs_f64());
-            cpu.push(cost.cpu.as_secs_f64() * 1e6 / keys);
+            copied.push(Contender::Riot.copy(data, source, target, options)?.rate);
+            for (way, (_, words)) in ways.iter().enumerate() {
+                let cost = measure::run(words)?;
+                succeeded(&cost)?;
+                compared[way].push(keys / cost.wall.as_secs_f64());
+                cpu[way].push(cost.cpu.as_secs_f64() * 1e6 / keys);
+            }
         }
-        let (copied, compared) = (median(copied), median(compared));
-        table.row(vec![
-            format!("{} {}", grouped(keys), data.title()),
-            grouped(copied),
-            grouped(compared),
-            format!("{:.2}", median(cpu)),
-            format!("{:.2}", copied / compared),
-        ]);
+        let copied = median(copied);
+        for ((name, _), (compared, cpu)) in ways.iter().zip(compared.into_iter().zip(cpu)) {
+            let compared = median(compared);
+            table.row(vec![
+                format!("{} {}, {name}", grouped(keys), data.title()),
+                grouped(copied),
+                grouped(compared),
+                format!("{:.2}", median(cpu)),
+                format!("{:.2}", copied / compared),
+            ]);
+        }
     }
     target.flush()?;
     table.print();

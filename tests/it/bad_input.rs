@@ -382,9 +382,7 @@ fn what_a_later_version_brings_is_refused_by_name() {
     for words in [
         ["--mode", "live"],
         ["--mode", "liveonly"],
-        ["--mode", "compare"],
         ["--type", "struct"],
-        ["--compare", "full"],
         ["--state", "file"],
         ["--metrics", "127.0.0.1:1"],
         ["--source-cpu", "50"],
@@ -405,13 +403,9 @@ fn what_a_later_version_brings_is_refused_by_name() {
         "--stream-prune",
         "--no-stream-id",
         "--source-cluster",
-        "--delete-extra",
     ] {
         refused(&["replicate", option, a, b], option);
     }
-    refused(&["compare", a, b], "--quick");
-    refused(&["compare", "--quick", "--both", a, b], "--both");
-    refused(&["compare", "--quick", "--repair", a, b], "--repair");
     refused(&["check", a, b], "check");
     refused(&["ping", a], "ping");
     refused(&["generate-completion"], "generate-completion");

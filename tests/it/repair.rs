@@ -122,7 +122,11 @@ fn a_repair_leaves_both_equal_but_for_extra_keys() {
         .exits(0)
         .prints("0 missing, 0 type, 0 value, 0 ttl");
     assert!(output.stdout.contains("6 keys repaired"), "{output}");
-    assert_eq!(extra_keys(&target), 3, "what only the target has is left alone");
+    assert_eq!(
+        extra_keys(&target),
+        3,
+        "what only the target has is left alone"
+    );
     run!(
         target.connection(),
         "DEL",
