@@ -165,9 +165,11 @@ impl Answers {
     }
 }
 
-/// Whether a server answered that it does not have a command.
-pub(super) fn is_unknown_command(reply: &Reply) -> bool {
-    matches!(reply, Reply::Error(error) if error.contains("unknown command"))
+/// Whether a server has a command, by its answer to the command's bare name. Proxies have words of their own for one that
+/// they do not have; one that is forbidden is there, and what it would have told is not passed over in silence.
+pub(super) fn has_command(reply: &Reply) -> bool {
+    matches!(reply, Reply::Error(error)
+        if error.contains("wrong number of arguments") || error.starts_with("NOPERM"))
 }
 
 /// A value or status.
@@ -224,22 +226,19 @@ pub(super) fn pairs(words: Vec<Bytes>) -> Option<Vec<(Bytes, Bytes)>> {
     Some(pairs)
 }
 
-/// Asks for a length on both sides, and how large the source's value is where that is not known.
+/// Asks for a length on both sides, and how large the source's value is: a payload's size may be that of compressed text.
 pub(super) fn ask_length(
     command: &[u8],
     names: &Names,
-    bytes: usize,
     source: &mut Questions<'_>,
     target: &mut Questions<'_>,
 ) {
     source.ask(&[command, &names.source]);
     target.ask(&[command, &names.target]);
-    if bytes == 0 {
-        source.ask(&[b"MEMORY", b"USAGE", &names.source]);
-    }
+    source.ask(&[b"MEMORY", b"USAGE", &names.source]);
 }
 
-/// The answers to [`ask_length`]: both lengths, and the size in bytes, 0 where nobody knows it.
+/// The answers to [`ask_length`]: both lengths, and the size in bytes (at least `bytes`), 0 where nobody knows it.
 pub(super) fn take_length(
     bytes: usize,
     source: &mut Answers,
@@ -247,11 +246,7 @@ pub(super) fn take_length(
 ) -> Result<(usize, usize, usize), End> {
     let ours = source.size();
     // MEMORY USAGE is a courtesy: a user without the right to it compares all the same.
-    let known = if bytes == 0 {
-        size(&source.raw()).unwrap_or_default()
-    } else {
-        bytes
-    };
+    let known = size(&source.raw()).unwrap_or_default().max(bytes);
     let (ours, theirs) = (ours?, target.size()?);
     if ours == 0 {
         return Err(End::Gone);
@@ -288,6 +283,21 @@ mod tests {
             Some(vec![("a".into(), "1".into())])
         );
         assert_eq!(pairs(vec!["a".into()]), None);
+    }
+
+    #[test]
+    fn a_bare_name_tells_whether_a_command_is_there() {
+        let has = |error: &str| has_command(&Reply::Error(error.to_owned()));
+        assert!(has(
+            "ERR wrong number of arguments for 'smismember' command"
+        ));
+        assert!(has(
+            "NOPERM User app has no permissions to run the 'hpexpiretime' command"
+        ));
+        assert!(!has(
+            "ERR unknown command `SMISMEMBER`, with args beginning with: "
+        ));
+        assert!(!has("ERR command is not allowed"));
     }
 
     #[test]

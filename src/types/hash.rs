@@ -3,8 +3,7 @@
 use bytes::Bytes;
 
 use super::ask::{
-    Answers, Questions, array, ask_length, integer, is_unknown_command, page, pairs, take_length,
-    words,
+    Answers, Questions, array, ask_length, has_command, integer, page, pairs, take_length, words,
 };
 use super::pace::Pace;
 use super::{Ability, Comparison, End, Ground, Names, Progress};
@@ -58,8 +57,7 @@ impl HashComparison {
     ) -> Result<Progress, End> {
         if self.probing {
             let (ours, theirs) = (source.raw(), target.raw());
-            ground.field_expiry =
-                Ability::Known(!is_unknown_command(&ours), !is_unknown_command(&theirs));
+            ground.field_expiry = Ability::Known(has_command(&ours), has_command(&theirs));
         }
         let (len, other, bytes) = take_length(self.bytes, source, target)?;
         // A field that has expired counts until the server has deleted it.
@@ -177,7 +175,7 @@ impl Comparison for HashComparison {
                     source.ask(&[b"HPEXPIRETIME"]);
                     target.ask(&[b"HPEXPIRETIME"]);
                 }
-                ask_length(b"HLEN", &self.names, self.bytes, source, target);
+                ask_length(b"HLEN", &self.names, source, target);
             }
             State::Whole { .. } => {
                 source.ask(&[b"HGETALL", &self.names.source]);

@@ -52,6 +52,12 @@ impl Comparison for OtherComparison {
         source: &mut Answers,
         target: &mut Answers,
     ) -> Result<Progress, End> {
+        self.judge(source, target)
+    }
+}
+
+impl OtherComparison {
+    fn judge(&self, source: &mut Answers, target: &mut Answers) -> Result<Progress, End> {
         let (ours, theirs) = (source.value()?, target.value()?);
         let ours = split(&ours).ok_or_else(|| no_payload(Side::Source))?;
         let theirs = split(&theirs).ok_or_else(|| no_payload(Side::Target))?;
@@ -78,7 +84,10 @@ fn no_payload(side: Side) -> End {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
+    use crate::wire::Reply;
 
     #[test]
     fn a_payload_is_a_value_a_version_and_a_checksum() {
@@ -87,5 +96,34 @@ mod tests {
             Some((b"value".as_slice(), b"\x0c\x00".as_slice()))
         );
         assert_eq!(split(b"short"), None);
+    }
+
+    #[test]
+    fn values_are_compared_where_both_sides_write_them_alike() {
+        let judge = |ours: &'static [u8], theirs: &'static [u8]| {
+            let names = Names {
+                source: "key".into(),
+                target: "key".into(),
+            };
+            let answer =
+                |side, payload| Answers::new(side, vec![Reply::Bytes(Bytes::from_static(payload))]);
+            OtherComparison::new(names, 0, b"vectorset").judge(
+                &mut answer(Side::Source, ours),
+                &mut answer(Side::Target, theirs),
+            )
+        };
+        assert_eq!(
+            judge(b"value\x0c\x00checksum", b"value\x0c\x00CHECKSUM"),
+            Ok(Progress::Equal)
+        );
+        assert_eq!(
+            judge(b"value\x0c\x00checksum", b"other\x0c\x00checksum"),
+            Err(End::Differs)
+        );
+        let error = "a vectorset cannot be compared across these server versions";
+        assert_eq!(
+            judge(b"value\x0c\x00checksum", b"value\x0b\x00checksum"),
+            Err(End::Failed(Side::Target, error.to_owned()))
+        );
     }
 }

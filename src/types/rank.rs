@@ -95,7 +95,7 @@ impl<R: Ranked> Comparison for ByRank<R> {
             ranges.ask::<R>(&self.names.source, source);
             ranges.ask::<R>(&self.names.target, target);
         } else {
-            ask_length(R::LENGTH, &self.names, self.bytes, source, target);
+            ask_length(R::LENGTH, &self.names, source, target);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::ask::{Answers, Questions, ask_length, is_unknown_command, page, take_length, words};
+use super::ask::{Answers, Questions, ask_length, has_command, page, take_length, words};
 use super::pace::Pace;
 use super::{Comparison, End, Ground, Names, Progress};
 use crate::wire::Reply;
@@ -69,7 +69,7 @@ impl Comparison for SetComparison {
         target: &mut Questions<'q>,
     ) {
         match &mut self.state {
-            State::Length => ask_length(b"SCARD", &self.names, self.bytes, source, target),
+            State::Length => ask_length(b"SCARD", &self.names, source, target),
             State::Whole { .. } => {
                 source.ask(&[b"SMEMBERS", &self.names.source]);
                 target.ask(&[b"SMEMBERS", &self.names.target]);
@@ -153,7 +153,7 @@ impl Pages {
         // In the order of `ask`, with what was known then.
         let together = ground.smismember == Some(true);
         if self.probing {
-            ground.smismember = Some(!is_unknown_command(&target.raw()));
+            ground.smismember = Some(has_command(&target.raw()));
         }
         let looked_up = std::mem::take(&mut self.page);
         if together && !looked_up.is_empty() {

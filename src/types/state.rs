@@ -216,17 +216,17 @@ mod tests {
         }
     }
 
-    fn seen(kind: &'static str, expiry: Millis) -> Result<Seen, End> {
-        Ok(Seen {
+    fn seen(kind: &'static str, expiry: Millis) -> Seen {
+        Seen {
             kind: kind.into(),
             expiry,
-        })
+        }
     }
 
     #[test]
     fn missing_comes_before_type_and_type_before_expiry() {
         let gone = || seen("none", NO_KEY);
-        let known = |ours, theirs| settle(ours, theirs, &terms(), 0, NOW);
+        let known = |ours, theirs| settle(Ok(ours), Ok(theirs), &terms(), 0, NOW);
         assert_eq!(
             known(gone(), seen("list", 5)),
             Known::Settled(Verdict::Gone)
@@ -259,8 +259,8 @@ mod tests {
     #[test]
     fn expiries_are_compared_on_the_targets_clock() {
         let known = |shift, theirs| match settle(
-            seen("string", NOW),
-            seen("string", theirs),
+            Ok(seen("string", NOW)),
+            Ok(seen("string", theirs)),
             &terms(),
             shift,
             NOW,
@@ -294,11 +294,11 @@ mod tests {
         };
         let missing = || seen("none", NO_KEY);
         assert_eq!(
-            settle(seen("stream", -1), missing(), &pruning, 0, NOW),
+            settle(Ok(seen("stream", -1)), Ok(missing()), &pruning, 0, NOW),
             Known::PerhapsEmpty
         );
         assert!(matches!(
-            settle(seen("stream", -1), missing(), &terms(), 0, NOW),
+            settle(Ok(seen("stream", -1)), Ok(missing()), &terms(), 0, NOW),
             Known::Settled(Verdict::Differs(_))
         ));
     }
@@ -323,6 +323,6 @@ mod tests {
         );
         let (now, found) = manner.take(2, 0, &mut answers);
         assert_eq!(now, NOW + 123);
-        assert_eq!(found, [seen("set", NOW + 1123), seen("list", -1)]);
+        assert_eq!(found, [Ok(seen("set", NOW + 1123)), Ok(seen("list", -1))]);
     }
 }

@@ -12,6 +12,11 @@ use super::pace::Pace;
 use super::{Comparison, End, Ground, Names, Progress};
 use crate::wire::Reply;
 
+/// Bytes of XINFO's answers without entries.
+const INFO: usize = 1024;
+/// What the first and the last entry, which XINFO STREAM shows, are expected to have at most.
+const ENDS: usize = 16 * 1024;
+
 /// An entry: its id, and fields and values in turn.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry {
@@ -148,9 +153,7 @@ impl StreamComparison {
         let (ours, theirs) = (source.parse(Info::of)?, target.parse(Info::of)?);
         let groups = source.parse(groups::groups)?;
         let same = groups::same(&groups, &target.parse(groups::groups)?, ids);
-        if self.bytes == 0 {
-            self.bytes = size(&source.raw()).unwrap_or_default();
-        }
+        self.bytes = size(&source.raw()).unwrap_or_default().max(self.bytes);
         if !same || !ours.same(&theirs, ids) {
             return Err(End::Differs);
         }
@@ -183,7 +186,7 @@ impl StreamComparison {
 impl Comparison for StreamComparison {
     fn weight(&self) -> usize {
         match &self.state {
-            State::Info => 0,
+            State::Info => INFO + self.bytes.min(ENDS),
             State::Entries(entries) => entries.pace.weight(),
             State::Pending(pending) => pending.weight(),
         }
@@ -204,9 +207,7 @@ impl Comparison for StreamComparison {
                     out.ask(&[b"XINFO", b"STREAM", name]);
                     out.ask(&[b"XINFO", b"GROUPS", name]);
                 }
-                if self.bytes == 0 {
-                    source.ask(&[b"MEMORY", b"USAGE", &self.names.source]);
-                }
+                source.ask(&[b"MEMORY", b"USAGE", &self.names.source]);
             }
             State::Entries(entries) => {
                 let count = entries.pace.count();
