@@ -20,6 +20,8 @@ const QUEUED_KEYS: usize = 1000;
 /// Keys that are looked at again; of more than these the first look counts, so that memory stays bounded.
 const MOST_SUSPECTS: usize = 1_000_000;
 
+/// Both ends of a lane's queue of keys.
+type Ends = (Sender<Vec<Key>>, Receiver<Vec<Key>>);
 type Stages = JoinSet<anyhow::Result<()>>;
 
 /// Compares what the run selects, in rounds.
@@ -96,7 +98,7 @@ async fn repair(session: &Session<'_>, left: Vec<Suspect>) -> Result<Vec<Suspect
 }
 
 /// How many lanes, and their inputs.
-fn inputs(session: &Session<'_>) -> Vec<(Sender<Vec<Key>>, Receiver<Vec<Key>>)> {
+fn inputs(session: &Session<'_>) -> Vec<Ends> {
     let count = match session.config.flow.write_lanes {
         Auto::Fixed(lanes) => lanes.max(1),
         Auto::Measured => LANES,

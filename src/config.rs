@@ -325,6 +325,10 @@ pub enum SkipLimit {
 
 /// What is compared after a replicate, or by `compare`.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one option that is given or not"
+)]
 pub struct Verification {
     /// How deep.
     pub depth: Depth,

@@ -10,10 +10,11 @@ use crate::config::Auto;
 /// How long a measured rate is believed.
 const MEMORY: Duration = Duration::from_secs(5);
 
-/// What may be in flight before anything was measured: more than a link on one host holds, and less than a cache.
-const START: usize = 1024 * 1024;
+/// What may be in flight before anything was measured: more than a link on one host holds, and less than half a
+/// processor's own cache.
+const START: usize = 400 * 1000;
 /// What a key counts for at least: its lookups and its share of a command cost the servers about as much as this many bytes.
-const KEY: usize = 1024;
+const KEY: usize = 400;
 
 /// What `keys` with `bytes` of values count for in a window.
 #[must_use]

@@ -392,9 +392,9 @@ fn a_changing_database_shows_no_difference_in_keys_that_end_up_equal() {
                 for connection in [&mut one, &mut other] {
                     for words in &commands {
                         let mut command = redis::Cmd::new();
-                        words.iter().for_each(|word| {
+                        for word in words {
                             command.arg(word);
-                        });
+                        }
                         command.exec(connection).unwrap();
                     }
                 }

@@ -73,7 +73,7 @@ impl Held {
     }
 }
 
-/// PFCOUNT rewrites a HyperLogLog's cached count, and nothing tells of it: bytes 8 to 15 are left out.
+/// PFCOUNT rewrites a `HyperLogLog`'s cached count, and nothing tells of it: bytes 8 to 15 are left out.
 fn text_digest(value: &[u8]) -> u128 {
     match value.get(16..) {
         Some(rest) if value.starts_with(b"HYLL") => {
