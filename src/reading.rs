@@ -1,10 +1,12 @@
 //! How values are read in batches, for copying and for comparing: what waits, what is asked, whose answer is whose.
 
+mod answer;
 mod batch;
 mod waiting;
 
+pub(crate) use self::answer::{Answer, have_expiries};
 pub use self::batch::Dialect;
-pub(crate) use self::batch::{Answer, Batch, Road, have_expiries};
+pub(crate) use self::batch::{Batch, Road};
 pub(crate) use self::waiting::{Limits, Waiting};
 
 /// Keys in a batch where none was told: more of them make neither server cheaper.

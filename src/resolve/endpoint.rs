@@ -421,13 +421,19 @@ fn tls(
         (Some(file), None) => {
             return Err(UsageError::new(
                 &file.option,
-                "needs its private key too, the key option",
+                format!(
+                    "needs its private key too: {}",
+                    file.option.replace("cert", "key")
+                ),
             ));
         }
         (None, Some(file)) => {
             return Err(UsageError::new(
                 &file.option,
-                "needs its certificate too, the cert option",
+                format!(
+                    "needs its certificate too: {}",
+                    file.option.replace("key", "cert")
+                ),
             ));
         }
     };

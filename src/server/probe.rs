@@ -472,7 +472,15 @@ impl Probe<'_> {
         self.broke = true;
         unusable(
             self.endpoint,
-            format!("the connection broke while it was tried: {error}"),
+            // The crate's words may be several lines.
+            format!(
+                "the connection broke while it was tried: {}; is something between that cuts it?",
+                error
+                    .to_string()
+                    .split_whitespace()
+                    .collect::<Vec<_>>()
+                    .join(" ")
+            ),
         )
     }
 }

@@ -11,7 +11,7 @@ use tokio_rustls::TlsConnector;
 use super::connection::{Connection, Reply};
 use super::secret;
 use super::stream::Stream;
-use crate::config::{Address, Endpoint, Resp};
+use crate::config::{Address, Endpoint, Resp, Side};
 use crate::error::{ConnectError, Lost};
 
 /// Opens a connection to an endpoint, its handshake done.
@@ -77,7 +77,7 @@ async fn stream(endpoint: &Endpoint, host: &str, port: u16) -> Result<Stream, Co
         connector
             .connect(name, tcp)
             .await
-            .map_err(|error| tls_error(&error))
+            .map_err(|error| tls_error(&error, endpoint.side))
     };
     within(limit, handshake)
         .await
@@ -86,36 +86,46 @@ async fn stream(endpoint: &Endpoint, host: &str, port: u16) -> Result<Stream, Co
 }
 
 /// The handshake's error with what to do about it.
-fn tls_error(error: &std::io::Error) -> ConnectError {
+fn tls_error(error: &std::io::Error, side: Side) -> ConnectError {
     use rustls::{AlertDescription, CertificateError, Error};
     let inner = error
         .get_ref()
         .and_then(|inner| inner.downcast_ref::<Error>());
     let advice = match inner {
         Some(Error::InvalidMessage(_)) => {
-            "the port does not speak TLS: use redis:// or leave out the TLS option"
+            format!("the port does not speak TLS: use redis:// or leave out --{side}-tls")
         }
         Some(Error::InvalidCertificate(
             CertificateError::UnknownIssuer | CertificateError::BadSignature,
         )) => {
-            "the certificate is not signed by a known authority: name its CA file with the cacert option"
+            format!(
+                "the certificate is not signed by a known authority: name its CA file with --{side}-cacert"
+            )
         }
         Some(Error::InvalidCertificate(
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-        )) => "the certificate is for another name: connect by that name, or use tls-verify ca",
+        )) => {
+            format!(
+                "the certificate is for another name: connect by that name, or use --{side}-tls-verify ca"
+            )
+        }
         Some(Error::InvalidCertificate(
             CertificateError::Expired | CertificateError::ExpiredContext { .. },
-        )) => "the server's certificate has expired",
+        )) => "the server's certificate has expired".to_owned(),
         Some(Error::AlertReceived(AlertDescription::CertificateRequired)) => {
-            "the server wants a client certificate: name it with the cert and key options"
+            format!(
+                "the server wants a client certificate: name it with --{side}-cert and --{side}-key"
+            )
         }
         Some(Error::AlertReceived(_)) => {
-            "the server refused the handshake: it may want a client certificate"
+            format!(
+                "the server refused the handshake: it may want a client certificate (--{side}-cert, --{side}-key)"
+            )
         }
         None if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-            "the server closed the connection: the port may not speak TLS"
+            "the server closed the connection: the port may not speak TLS".to_owned()
         }
-        Some(_) | None => "see the TLS options in --help",
+        Some(_) | None => format!("see --{side}-tls and the options after it in --help"),
     };
     ConnectError::Tls(format!("{error} ({advice})"))
 }
@@ -166,7 +176,7 @@ async fn greet(
             )))
         }
         // In TLS 1.3 the server's verdict on the client's certificate comes after the handshake.
-        Err(ConnectError::Unreachable(error)) if !plain => Err(tls_error(&error)),
+        Err(ConnectError::Unreachable(error)) if !plain => Err(tls_error(&error, endpoint.side)),
         Err(error) => Err(error),
     }
 }

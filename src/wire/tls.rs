@@ -53,7 +53,9 @@ pub enum TlsError {
         reason: String,
     },
     /// No file was named, and the system has no roots.
-    #[error("TLS: this system has no certificate authorities; name a file with the cacert option")]
+    #[error(
+        "TLS: this system has no certificate authorities; name a file with --source-cacert or --target-cacert"
+    )]
     NoRoots,
     /// rustls refuses the whole.
     #[error("TLS: {0}")]

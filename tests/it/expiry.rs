@@ -220,3 +220,39 @@ fn a_way_that_is_slow_in_one_direction_is_no_difference_of_clocks() {
         .exits(0);
     data::assert_same(&source, &target);
 }
+
+#[test]
+fn expiries_that_come_while_it_runs_are_copied_with_their_values() {
+    let (source, target) = (
+        Server::start(Version::Redis70),
+        Server::start(Version::Redis70),
+    );
+    // None has an expiry, so riot asks for none.
+    data::fill_strings(&source, "key:", 20_000, 20);
+    let slow = Proxy::to(&source.address());
+    slow.delay(Direction::Up, Duration::from_millis(100));
+    let running = riot(["replicate".into(), slow.address(), target.uri()])
+        .words(["--no-verify", "--read-batch", "200", "--pipeline", "1"])
+        .spawn();
+    wait::until("half of it is copied", || {
+        (target.keys(0) > 8_000).then_some(())
+    });
+    let at = data::server_time(&mut source.connection()) + 3_600_000;
+    let mut c = source.connection();
+    for number in 0..20_000 {
+        run!(c, "PEXPIREAT", format!("key:{number}"), at);
+    }
+    let output = running.finish().exits(0);
+    let mut with = 0;
+    for (key, value) in data::snapshot(&target, 0) {
+        if let Some((found, _)) = value.expiry {
+            assert_eq!(found, at, "{key:?}\n{output}");
+            with += 1;
+        }
+    }
+    assert_eq!(target.keys(0), 20_000, "{output}");
+    assert!(
+        (1_000..12_000).contains(&with),
+        "{with} keys were read after they had an expiry\n{output}"
+    );
+}

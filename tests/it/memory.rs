@@ -1,8 +1,9 @@
 //! Memory is bounded by the budget, whatever the values are.
 
+use crate::compare::spread_out;
 use crate::data::{self, run};
 use crate::proxy::{Direction, Proxy};
-use crate::riot::{Riot, replicate, riot};
+use crate::riot::{Riot, compare_full, replicate, riot};
 use crate::servers::{Server, Version};
 use crate::size::size;
 
@@ -95,4 +96,47 @@ fn the_source_is_not_asked_for_more_than_it_should_hold() {
         more >> 20
     );
     data::assert_same(&source, &target);
+}
+
+#[test]
+fn comparing_stays_within_the_budget() {
+    let size = size();
+    let (source, target) = (
+        Server::start(Version::Redis70),
+        Server::start(Version::Redis70),
+    );
+    spread_out(&target);
+    for server in [&source, &target] {
+        data::fill_strings(server, "small:", size.compared_keys, 20);
+        for zset in ["zset:one", "zset:two"] {
+            let mut c = server.connection();
+            for first in (0..size.compared_members).step_by(10_000) {
+                let mut command = redis::cmd("ZADD");
+                command.arg(zset);
+                let last = (first + 10_000).min(size.compared_members);
+                for member in first..last {
+                    command.arg(f64::from(member) / 3.0);
+                    command.arg(format!("member:{member}"));
+                }
+                command.exec(&mut c).unwrap();
+            }
+        }
+    }
+    // Other bytes in the payload: they are compared member by member.
+    target.tell("ZADD zset:two -1 member:0");
+    let budget = 64u64 << 20;
+    let output = compare_full(&source, &target)
+        .words(["--mem-budget", "64MB", "--show-diffs", "--rounds", "1"])
+        .deadline(std::time::Duration::from_secs(300))
+        .run()
+        .exits(1);
+    assert!(
+        output.stdout.starts_with("value zset zset:two\n"),
+        "{output}"
+    );
+    assert!(
+        output.peak < budget + BESIDES,
+        "{} MB held\n{output}",
+        output.peak >> 20
+    );
 }

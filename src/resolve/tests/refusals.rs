@@ -105,7 +105,7 @@ fn errors_of_spelling_and_addresses() {
     riot replicate rediss://a b --source-cacert /nonexistent
       error: --source-cacert: /nonexistent: No such file or directory (os error 2)
     riot replicate rediss://a b --source-insecure --source-cert c.pem
-      error: --source-cert: needs its private key too, the key option
+      error: --source-cert: needs its private key too: --source-key
     riot replicate unix:///x b --source-tls
       error: --source-tls: a unix socket has no TLS
     riot replicate a b --source-pass redis://c --source-db x
