@@ -13,8 +13,6 @@ use crate::stage::scan::{Ended, Purpose};
 use crate::stage::verify::{Extra, ExtraLane, FullLane, Suspect, Suspects, VerifyLane};
 use crate::stats::{Difference, DifferenceKind, Phase};
 
-/// Lanes where none were told.
-const LANES: usize = 2;
 /// Keys that wait for each lane.
 const QUEUED_KEYS: usize = 1000;
 /// Keys that are looked at again; of more than these the first look counts, so that memory stays bounded.
@@ -101,7 +99,9 @@ async fn repair(session: &Session<'_>, left: Vec<Suspect>) -> Result<Vec<Suspect
 fn inputs(session: &Session<'_>) -> Vec<Ends> {
     let count = match session.config.flow.write_lanes {
         Auto::Fixed(lanes) => lanes.max(1),
-        Auto::Measured => LANES,
+        Auto::Measured => session
+            .suited_lanes(Side::Source)
+            .max(session.suited_lanes(Side::Target)),
     };
     let count = count
         .min(session.pool(Side::Source).saturating_sub(1).max(1))

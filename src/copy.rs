@@ -1,28 +1,17 @@
 //! The lanes that copy keys: built for a whole scan, or for a list of keys.
 
-use std::time::Duration;
-
 use tokio::task::JoinSet;
 use tracing::warn;
 
-use crate::config::{Auto, Endpoint, Side};
+use crate::config::{Auto, Side};
 use crate::entry::{Key, Parcel};
 use crate::error::RunError;
 use crate::queue::{Sender, queue};
-use crate::server::Profile;
 use crate::session::{Session, deal, join_all};
 use crate::stage::read::{Inspection, ReadLane};
 use crate::stage::scan::{Ended, Purpose};
 use crate::stage::write::{self, WriteLane};
 
-/// Lanes to a server that is near: it answers from one thread, and one connection keeps that busy.
-const NEAR: usize = 1;
-/// With TLS there is work for another core.
-const ENCRYPTED: usize = 2;
-/// One TCP connection does not fill a long way.
-const FAR: usize = 4;
-/// From this round trip on a server is far.
-const FAR_AWAY: Duration = Duration::from_millis(10);
 /// Keys of the scan that wait for each lane: few, so that the source still has in its cache what SCAN has just touched.
 const QUEUED_KEYS: usize = 500;
 /// Batches that may wait for each write lane.
@@ -60,14 +49,14 @@ fn lanes(session: &Session<'_>) -> (Vec<Sender<Vec<Key>>>, JoinSet<anyhow::Resul
     let context = &session.context;
     let readers = count(
         config.flow.read_lanes,
-        suited(&session.source_profile, &config.source),
+        session.suited_lanes(Side::Source),
         // One connection scans.
         session.pool(Side::Source).saturating_sub(1),
         "--read-threads",
     );
     let writers = count(
         config.flow.write_lanes,
-        suited(&session.target_profile, &config.target),
+        session.suited_lanes(Side::Target),
         session.pool(Side::Target),
         "--threads",
     );
@@ -115,17 +104,6 @@ fn inspection(session: &Session<'_>) -> Inspection {
     Inspection {
         kinds: session.inspected_types().to_vec(),
         memory_limit: session.config.selection.memory_limit,
-    }
-}
-
-/// Lanes where none were told.
-fn suited(profile: &Profile, endpoint: &Endpoint) -> usize {
-    if profile.round_trip >= FAR_AWAY {
-        FAR
-    } else if endpoint.tls.is_some() {
-        ENCRYPTED
-    } else {
-        NEAR
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tracing::warn;
@@ -33,6 +34,14 @@ pub enum Outcome {
     Interrupted,
 }
 
+/// Lanes to a server that is near: it answers from one thread, and one connection keeps that busy.
+const NEAR: usize = 1;
+/// With TLS there is work for another core.
+const ENCRYPTED: usize = 2;
+/// One TCP connection does not fill a long way.
+const FAR: usize = 4;
+/// From this round trip on a server is far.
+const FAR_AWAY: Duration = Duration::from_millis(10);
 /// Keys that are dealt to a lane at once.
 const DEALT: usize = 500;
 /// A scan and a read lane.
@@ -137,6 +146,22 @@ impl<'a> Session<'a> {
             Side::Target => self.config.target.pool,
         };
         pool - usize::from(self.watches(side))
+    }
+
+    /// Lanes to a side where none were told.
+    #[must_use]
+    pub fn suited_lanes(&self, side: Side) -> usize {
+        let (profile, endpoint) = match side {
+            Side::Source => (&self.source_profile, &self.config.source),
+            Side::Target => (&self.target_profile, &self.config.target),
+        };
+        if profile.round_trip >= FAR_AWAY {
+            FAR
+        } else if endpoint.tls.is_some() {
+            ENCRYPTED
+        } else {
+            NEAR
+        }
     }
 
     fn watches(&self, side: Side) -> bool {
