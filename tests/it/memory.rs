@@ -124,9 +124,10 @@ fn comparing_stays_within_the_budget() {
     }
     // Other bytes in the payload: they are compared member by member.
     target.tell("ZADD zset:two -1 member:0");
-    let budget = 64u64 << 20;
+    let budget = size.compare_budget;
     let output = compare_full(&source, &target)
-        .words(["--mem-budget", "64MB", "--show-diffs", "--rounds", "1"])
+        .words(["--mem-budget", &format!("{}MB", budget >> 20)])
+        .words(["--show-diffs", "--rounds", "1"])
         .deadline(std::time::Duration::from_secs(300))
         .run()
         .exits(1);

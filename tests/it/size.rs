@@ -25,6 +25,8 @@ pub(crate) struct Size {
     pub(crate) compared_keys: u32,
     /// Members of each of the two large zsets compared within the budget.
     pub(crate) compared_members: u32,
+    /// The budget that they are compared within: more than half of it for one zset, less than two.
+    pub(crate) compare_budget: u64,
     /// Seconds for which a database changes while it is compared.
     pub(crate) changing_seconds: u64,
 }
@@ -44,6 +46,7 @@ pub(crate) fn size() -> Size {
             memory_value: 50 << 20,
             compared_keys: 2_000_000,
             compared_members: 3_000_000,
+            compare_budget: 64 << 20,
             changing_seconds: 30,
         }
     } else {
@@ -59,6 +62,7 @@ pub(crate) fn size() -> Size {
             memory_value: 50 << 20,
             compared_keys: 100_000,
             compared_members: 200_000,
+            compare_budget: 6 << 20,
             changing_seconds: 5,
         }
     }

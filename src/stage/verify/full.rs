@@ -103,11 +103,13 @@ impl FullLane {
         let mut target = self.target.link.open().await?;
         loop {
             self.fill(&mut source, &mut target);
-            if let Err(lost) = self.source.take(&mut source, &mut self.sheets).await {
+            let other = self.target.holds();
+            if let Err(lost) = self.source.take(&mut source, &mut self.sheets, other).await {
                 self.source.recover(&mut source, lost, retry).await?;
                 continue;
             }
-            if let Err(lost) = self.target.take(&mut target, &mut self.sheets).await {
+            let other = self.source.holds();
+            if let Err(lost) = self.target.take(&mut target, &mut self.sheets, other).await {
                 self.target.recover(&mut target, lost, retry).await?;
                 continue;
             }
@@ -141,7 +143,7 @@ impl FullLane {
 
     async fn wait(&mut self, source: &mut Connection, target: &mut Connection) -> Turn {
         let hungry = self.open && self.may_ask() && self.waiting.len() < self.waiting.limit();
-        let (asked, told) = (!self.source.is_idle(), !self.target.is_idle());
+        let (asked, told) = (self.source.listens(), self.target.listens());
         let limits = (source.limit(), target.limit());
         tokio::select! {
             keys = self.input.receive(), if hungry => Turn::Keys(keys),

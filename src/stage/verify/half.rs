@@ -25,6 +25,8 @@ pub(super) struct Half {
     window: Window,
     asked: usize,
     lease: Option<Lease>,
+    /// A long value waits until the other side's has gone: who holds a part of the budget must not wait for another.
+    stalled: bool,
     failed: u32,
 }
 
@@ -46,12 +48,23 @@ impl Half {
             window,
             asked: 0,
             lease: None,
+            stalled: false,
             failed: 0,
         }
     }
 
     pub(super) fn is_idle(&self) -> bool {
         self.flying.is_empty()
+    }
+
+    /// Whether there are answers to read, and room for them.
+    pub(super) fn listens(&self) -> bool {
+        !self.is_idle() && !self.stalled
+    }
+
+    /// Whether it holds a part of the budget.
+    pub(super) fn holds(&self) -> bool {
+        self.lease.is_some()
     }
 
     /// Whether another batch may be asked for, while no more than `bytes` are predicted to be on their way.
@@ -72,12 +85,14 @@ impl Half {
         self.flying.push_back((number, batch));
     }
 
-    /// Takes every answer that has come.
+    /// Takes every answer that has come. `other_holds`: the other side has a long value on its way.
     pub(super) async fn take(
         &mut self,
         connection: &mut Connection,
         sheets: &mut HashMap<u64, Sheet>,
+        other_holds: bool,
     ) -> Result<(), Lost> {
+        self.stalled = false;
         while let Some((number, head)) = self.flying.front_mut() {
             let Some(sheet) = sheets.get_mut(number) else {
                 return Err(Lost::Protocol("an answer to no question".into()));
@@ -90,7 +105,7 @@ impl Half {
             head.skip(connection);
             let Some(token) = connection.token()? else {
                 if head.is_streaming() {
-                    self.make_room(connection).await;
+                    self.make_room(connection, other_holds).await;
                 }
                 return Ok(());
             };
@@ -105,12 +120,16 @@ impl Half {
     }
 
     /// Nothing in the read buffer is needed any more; a long value waits for its share of the budget.
-    async fn make_room(&mut self, connection: &mut Connection) {
+    async fn make_room(&mut self, connection: &mut Connection, other_holds: bool) {
         let long = connection.partial().filter(|length| *length >= LONG);
         if let Some(length) = long
             && self.lease.is_none()
         {
             connection.release();
+            if other_holds {
+                self.stalled = true;
+                return;
+            }
             self.lease = Some(self.context.budget.lease(length + LONG_EXTRA).await);
         } else if connection.is_crowded() {
             connection.release();
@@ -170,6 +189,7 @@ impl Half {
         self.window.reset();
         self.asked = 0;
         self.lease = None;
+        self.stalled = false;
         *connection = self.link.reopen(&lost).await?;
         for (number, batch) in std::mem::take(&mut self.flying) {
             self.ask(number, batch, connection);
