@@ -114,6 +114,9 @@ impl FullLane {
                 continue;
             }
             self.judge();
+            if self.source.may_go_on(&self.target) || self.target.may_go_on(&self.source) {
+                continue;
+            }
             if self.source.is_idle() && self.target.is_idle() {
                 let last = !self.open && self.waiting.len() == 0;
                 if self.doubts.len() >= DOUBTS || (last && !self.doubts.is_empty()) {

@@ -62,6 +62,11 @@ impl Half {
         !self.is_idle() && !self.stalled
     }
 
+    /// Whether a long value waits though the other side's has gone.
+    pub(super) fn may_go_on(&self, other: &Self) -> bool {
+        self.stalled && !other.holds()
+    }
+
     /// Whether it holds a part of the budget.
     pub(super) fn holds(&self) -> bool {
         self.lease.is_some()
