@@ -21,6 +21,7 @@ use crate::stage::verify::Terms;
 use crate::stage::{Context, read, write};
 use crate::stats::{Phase, Stats};
 use crate::transform::Rename;
+use crate::types;
 use crate::wire::Link;
 
 /// What a run came to.
@@ -251,22 +252,24 @@ impl<'a> Session<'a> {
             ..
         } = self.config;
         Terms {
-            source_pexpiretime: self.source_profile.pexpiretime,
-            target_pexpiretime: self.target_profile.pexpiretime,
-            source_time: self.source_profile.time,
-            target_time: self.target_profile.time,
+            values: types::Terms {
+                source_pexpiretime: self.source_profile.pexpiretime,
+                target_pexpiretime: self.target_profile.pexpiretime,
+                source_time: self.source_profile.time,
+                target_time: self.target_profile.time,
+                expiry: !rewrite.drop_expiry,
+                tolerance: verification.expiry_tolerance,
+                message_ids: verification.message_ids,
+                prune_streams: verification.prune_streams,
+            },
             expiring: (
                 self.source_profile.expires != Some(0),
                 self.target_profile.expires != Some(0),
             ),
             databases: (self.config.source.database, self.config.target.database),
-            expiry: !rewrite.drop_expiry,
-            tolerance: verification.expiry_tolerance,
             kinds: selection.types.clone(),
             memory_limit: selection.memory_limit,
             memory_samples: selection.memory_samples,
-            message_ids: verification.message_ids,
-            prune_streams: verification.prune_streams,
         }
     }
 

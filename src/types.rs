@@ -144,12 +144,35 @@ fn set(verdicts: &mut [Verdict], place: usize, verdict: Verdict) {
 }
 
 impl Terms {
-    /// Whether a target's expiry is the source's: instants, -1 for ever, -2 nothing there.
-    fn same_expiry(&self, source: Millis, target: Millis, shift: Millis) -> bool {
+    /// Whether a target's expiry counts as the source's: instants, -1 for ever, -2 nothing there.
+    pub(crate) fn same_expiry(&self, source: Millis, target: Millis, shift: Millis) -> bool {
+        if !self.expiry {
+            return true;
+        }
         if source < 0 || target < 0 {
             return source == target;
         }
         u128::from((source.saturating_add(shift)).abs_diff(target)) <= self.tolerance.as_millis()
+    }
+}
+
+/// How two expiries differ, in milliseconds left to live on the target's clock, which says `now`.
+pub(crate) fn ttl_difference(
+    source: Millis,
+    target: Millis,
+    shift: Millis,
+    now: Millis,
+) -> DifferenceKind {
+    let left = |expiry: Millis, shift| {
+        if expiry < 0 {
+            expiry
+        } else {
+            expiry + shift - now
+        }
+    };
+    DifferenceKind::Ttl {
+        expected: left(source, shift),
+        found: left(target, 0),
     }
 }
 

@@ -10,20 +10,20 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::{Instant, timeout};
 
 pub use self::extra::{Extra, ExtraLane};
 pub use self::full::FullLane;
-use self::question::{Expiries, Kind, NO_EXPIRY, NO_KEY, Question, State};
+use self::question::{Expiries, Kind, NO_KEY, Question, State};
 use super::Context;
 use crate::clock;
 use crate::config::{RetryLimit, Side};
 use crate::entry::{Key, Millis};
 use crate::error::{Lost, RunError};
 use crate::queue::Receiver;
+use crate::reading::BATCH_KEYS;
 use crate::stats::{Difference, DifferenceKind, Step};
 use crate::text::printable;
 use crate::transform::Rename;
@@ -31,38 +31,21 @@ use crate::types;
 use crate::window::{self, Window};
 use crate::wire::{Connection, Link};
 
-const BATCH_KEYS: usize = 500;
-
 /// What is compared, and how.
 #[derive(Debug, Clone)]
-#[expect(clippy::struct_excessive_bools, reason = "each is one ability or wish")]
 pub struct Terms {
-    /// PEXPIRETIME at the source; before 7.0 PTTL.
-    pub source_pexpiretime: bool,
-    /// The same at the target.
-    pub target_pexpiretime: bool,
-    /// TIME is allowed at the source: what its PTTLs count from.
-    pub source_time: bool,
-    /// The same at the target.
-    pub target_time: bool,
+    /// What a comparison by type knows too: expiries, tolerance, streams.
+    pub values: types::Terms,
     /// Keys at the source, and at the target, may have expiries.
     pub expiring: (bool, bool),
     /// The database at the source, and at the target.
     pub databases: (u32, u32),
-    /// Expiry counts.
-    pub expiry: bool,
-    /// Largest difference of expiries that counts as equal.
-    pub tolerance: Duration,
     /// Types to look at; empty looks at all.
     pub kinds: Vec<String>,
     /// Keys over this many bytes of MEMORY USAGE are left out.
     pub memory_limit: Option<NonZeroU64>,
     /// SAMPLES of MEMORY USAGE.
     pub memory_samples: u32,
-    /// Messages of streams are compared with their ids.
-    pub message_ids: bool,
-    /// A stream without messages at the source need not be at the target.
-    pub prune_streams: bool,
 }
 
 impl Terms {
@@ -73,39 +56,6 @@ impl Terms {
             !self.kinds.is_empty() && !self.kinds.iter().any(|wanted| wanted.as_bytes() == kind);
         let large = self.memory_limit.is_some_and(|limit| memory > limit.get());
         !(gone || other_kind || large)
-    }
-
-    /// What of them matters to a comparison by type.
-    fn by_type(&self) -> types::Terms {
-        types::Terms {
-            source_pexpiretime: self.source_pexpiretime,
-            target_pexpiretime: self.target_pexpiretime,
-            source_time: self.source_time,
-            target_time: self.target_time,
-            expiry: self.expiry,
-            tolerance: self.tolerance,
-            message_ids: self.message_ids,
-            prune_streams: self.prune_streams,
-        }
-    }
-}
-
-/// Whether two expiries, each on its own side's clock, count as equal. `shift` is what is added to the source's.
-fn same_expiry(
-    terms: &Terms,
-    source: Option<Millis>,
-    target: Option<Millis>,
-    shift: Millis,
-) -> bool {
-    if !terms.expiry {
-        return true;
-    }
-    match (source.map(|source| source + shift), target) {
-        (None, None) => true,
-        (None, Some(_)) | (Some(_), None) => false,
-        (Some(wanted), Some(found)) => {
-            u128::from(wanted.abs_diff(found)) <= terms.tolerance.as_millis()
-        }
     }
 }
 
@@ -196,13 +146,13 @@ impl VerifyLane {
         };
         let source = half(
             source,
-            Expiries::new(terms.source_pexpiretime, terms.source_time),
+            Expiries::new(terms.values.source_pexpiretime, terms.values.source_time),
             terms.expiring.0,
             terms.databases.0,
         );
         let target = half(
             target,
-            Expiries::new(terms.target_pexpiretime, terms.target_time),
+            Expiries::new(terms.values.target_pexpiretime, terms.values.target_time),
             terms.expiring.1,
             terms.databases.1,
         );
@@ -393,9 +343,8 @@ impl VerifyLane {
                 found: text(&seen.kind),
             });
         }
-        let instant = |expiry| (expiry != NO_EXPIRY).then_some(expiry);
-        let (wanted, found) = (instant(expected.expiry), instant(seen.expiry));
-        if same_expiry(&self.terms, wanted, found, shift) {
+        let terms = &self.terms.values;
+        if terms.same_expiry(expected.expiry, seen.expiry, shift) {
             return None;
         }
         let now = self
@@ -403,11 +352,12 @@ impl VerifyLane {
             .clocks
             .now(Side::Target)
             .unwrap_or_else(clock::now);
-        let left = |expiry: Option<Millis>| expiry.map_or(NO_EXPIRY, |expiry| expiry - now);
-        Some(DifferenceKind::Ttl {
-            expected: left(wanted.map(|wanted| wanted + shift)),
-            found: left(found),
-        })
+        Some(types::ttl_difference(
+            expected.expiry,
+            seen.expiry,
+            shift,
+            now,
+        ))
     }
 }
 

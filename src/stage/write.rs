@@ -21,14 +21,11 @@ use crate::entry::{Entry, Parcel, Value};
 use crate::error::{Class, Lost, classify};
 use crate::output::KEYS;
 use crate::queue::Receiver;
+use crate::reading::BATCH_BYTES;
+pub use crate::reading::BATCH_KEYS;
 use crate::text::printable;
 use crate::window::{self, Window};
 use crate::wire::{Connection, Link};
-
-/// Keys in a batch where none was told.
-pub const BATCH_KEYS: usize = 500;
-/// Bytes in a batch; one value may be more.
-const BATCH_BYTES: usize = 256 * 1024;
 
 /// One write lane.
 pub struct WriteLane {

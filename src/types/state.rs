@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::ask::{Answers, Questions, Sides, array, bytes};
-use super::{Doubt, End, Terms, Verdict};
+use super::{Doubt, End, Terms, Verdict, ttl_difference};
 use crate::clock;
 use crate::config::Side;
 use crate::entry::Millis;
@@ -161,25 +161,10 @@ fn settle(
             found: text(&theirs.kind),
         }));
     }
-    let same = !terms.expiry || terms.same_expiry(ours.expiry, theirs.expiry, shift);
-    let left = |expiry: Millis| {
-        if expiry == NO_EXPIRY {
-            NO_EXPIRY
-        } else {
-            expiry - now
-        }
-    };
-    let wanted = if ours.expiry == NO_EXPIRY {
-        NO_EXPIRY
-    } else {
-        ours.expiry + shift
-    };
+    let same = terms.same_expiry(ours.expiry, theirs.expiry, shift);
     Known::Open {
         kind: ours.kind,
-        expiry: (!same).then(|| DifferenceKind::Ttl {
-            expected: left(wanted),
-            found: left(theirs.expiry),
-        }),
+        expiry: (!same).then(|| ttl_difference(ours.expiry, theirs.expiry, shift, now)),
     }
 }
 

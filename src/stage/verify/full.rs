@@ -9,8 +9,9 @@ use bytes::Bytes;
 use tokio::time::timeout;
 
 use super::half::Half;
+use super::question::NO_EXPIRY;
 use super::sheet::{Look, Sheet};
-use super::{Suspect, Suspects, Terms, fail, same_expiry};
+use super::{Suspect, Suspects, Terms, fail};
 use crate::config::{Auto, Carriage, Side};
 use crate::entry::{Key, Millis};
 use crate::error::{Lost, RunError};
@@ -272,7 +273,11 @@ impl FullLane {
                 }
                 (Look::Held(one), Look::Held(other))
                     if one.is_same_value(&other)
-                        && same_expiry(&self.terms, one.expiry, other.expiry, shift) =>
+                        && self.terms.values.same_expiry(
+                            one.expiry.unwrap_or(NO_EXPIRY),
+                            other.expiry.unwrap_or(NO_EXPIRY),
+                            shift,
+                        ) =>
                 {
                     settled += 1;
                 }
@@ -317,11 +322,10 @@ impl FullLane {
     ) -> Result<(), RunError> {
         let retry = self.context.flow.read_retry;
         let doubts: Vec<Doubt> = self.doubts.drain(..self.doubts.len().min(DOUBTS)).collect();
-        let terms = self.terms.by_type();
         let budget = usize::try_from(self.context.flow.memory_budget).unwrap_or(usize::MAX);
         let verdicts = loop {
             let shift: Millis = self.context.clocks.shift();
-            match types::compare(source, target, &doubts, &terms, shift, budget).await {
+            match types::compare(source, target, &doubts, &self.terms.values, shift, budget).await {
                 Ok(verdicts) => break verdicts,
                 Err((Side::Source, lost)) => self.source.recover(source, lost, retry).await?,
                 Err((Side::Target, lost)) => self.target.recover(target, lost, retry).await?,
