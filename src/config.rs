@@ -23,6 +23,8 @@ pub struct Config {
     pub rewrite: Rewrite,
     /// Lanes, batches, memory, retries.
     pub flow: Flow,
+    /// How changes are followed; `None` is a snapshot.
+    pub live: Option<Live>,
     /// What is compared, and how.
     pub verification: Verification,
     /// Bars, logs and the report.
@@ -303,6 +305,45 @@ pub struct Flow {
     pub dry_run: bool,
     /// Log each key read and written.
     pub log_keys: bool,
+}
+
+/// How changes at the source are followed.
+#[derive(Debug, Clone)]
+pub struct Live {
+    /// The source's keys are scanned too; without, only what changes is copied (`liveonly`).
+    pub scans: bool,
+    /// How changes are learnt.
+    pub events: Events,
+    /// Distinct changed keys that are held by name; what exceeds them is remembered by slot.
+    pub queue: usize,
+    /// In which order changed keys are copied.
+    pub order: EventOrder,
+    /// Longest wait before changed keys are copied; a key is copied at most once in it.
+    pub flush_interval: Duration,
+    /// The run ends after this long without a change.
+    pub idle_timeout: Option<Duration>,
+    /// Exit 0 though a guarantee could not be proved.
+    pub accept_unproven: bool,
+}
+
+/// How changes at the source are learnt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Events {
+    /// Notifications where they are on, both where that cannot be known, else tracking.
+    Auto,
+    /// Keyspace notifications.
+    Keyspace,
+    /// CLIENT TRACKING in broadcast mode.
+    Tracking,
+}
+
+/// In which order changed keys are copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventOrder {
+    /// As they changed.
+    Fifo,
+    /// By type: strings first, then hashes, JSON, lists, sets, sorted sets, streams, time series.
+    Priority,
 }
 
 /// How often a transient error is tried again.

@@ -310,6 +310,7 @@ fn run(
             selection,
             rewrite,
             flow,
+            live: None,
             verification,
             console,
         },

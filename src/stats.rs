@@ -1,6 +1,7 @@
 //! What happened so far: counters that every stage adds to.
 
 mod latency;
+mod live;
 mod process;
 mod summary;
 
@@ -9,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use self::latency::Histograms;
+pub use self::live::{Gap, HotKey, Live, LiveSummary};
 pub use self::process::{cpu_time, peak_memory};
 pub use self::summary::{
     Counts, Difference, DifferenceKind, Differences, Failure, Latencies, Latency, Phase,
@@ -22,6 +24,8 @@ pub const KEPT: usize = 1000;
 /// The counters of a run, shared by its stages. Methods take a count, to be called once a batch.
 #[derive(Debug)]
 pub struct Stats {
+    /// What a live run counts beside.
+    pub live: Live,
     started: Instant,
     latency: Option<Mutex<Histograms>>,
     marks: Mutex<Marks>,
@@ -36,6 +40,8 @@ pub struct Stats {
     skipped_other_type: AtomicU64,
     skipped_nameless: AtomicU64,
     skipped_dry_run: AtomicU64,
+    skipped_unchanged: AtomicU64,
+    skipped_other_database: AtomicU64,
     failed: AtomicU64,
     bytes_read: AtomicU64,
     bytes_written: AtomicU64,
@@ -68,6 +74,7 @@ struct Marks {
     phase: Phase,
     since: Instant,
     scanning: Duration,
+    listening: Duration,
     comparing: Duration,
     copies: bool,
     compares: bool,
@@ -77,6 +84,7 @@ impl Marks {
     fn time_in(&self, phase: Phase) -> Duration {
         let before = match phase {
             Phase::Scanning => self.scanning,
+            Phase::Listening => self.listening,
             Phase::Comparing => self.comparing,
             Phase::Connecting | Phase::Done => Duration::ZERO,
         };
@@ -95,12 +103,14 @@ impl Stats {
     pub fn new(latency: bool) -> Self {
         let now = Instant::now();
         Self {
+            live: Live::default(),
             started: now,
             latency: latency.then(Mutex::default),
             marks: Mutex::new(Marks {
                 phase: Phase::Connecting,
                 since: now,
                 scanning: Duration::ZERO,
+                listening: Duration::ZERO,
                 comparing: Duration::ZERO,
                 copies: false,
                 compares: false,
@@ -115,6 +125,8 @@ impl Stats {
             skipped_other_type: AtomicU64::default(),
             skipped_nameless: AtomicU64::default(),
             skipped_dry_run: AtomicU64::default(),
+            skipped_unchanged: AtomicU64::default(),
+            skipped_other_database: AtomicU64::default(),
             failed: AtomicU64::default(),
             bytes_read: AtomicU64::default(),
             bytes_written: AtomicU64::default(),
@@ -145,10 +157,11 @@ impl Stats {
         let spent = marks.since.elapsed();
         match marks.phase {
             Phase::Scanning => marks.scanning += spent,
+            Phase::Listening => marks.listening += spent,
             Phase::Comparing => marks.comparing += spent,
             Phase::Connecting | Phase::Done => {}
         }
-        marks.copies |= phase == Phase::Scanning;
+        marks.copies |= matches!(phase, Phase::Scanning | Phase::Listening);
         marks.compares |= phase == Phase::Comparing;
         marks.phase = phase;
         marks.since = Instant::now();
@@ -196,6 +209,8 @@ impl Stats {
             SkipReason::OtherType => &self.skipped_other_type,
             SkipReason::Nameless => &self.skipped_nameless,
             SkipReason::DryRun => &self.skipped_dry_run,
+            SkipReason::Unchanged => &self.skipped_unchanged,
+            SkipReason::OtherDatabase => &self.skipped_other_database,
         }
         .fetch_add(keys, Relaxed);
     }
@@ -308,6 +323,7 @@ impl Stats {
             scan_complete: self.scan_complete.load(Relaxed),
             compare_complete: self.compare_complete.load(Relaxed),
             scanned: get(&self.scanned),
+            changes: self.live.changes(),
             written: get(&self.written),
             deleted: get(&self.deleted),
             skipped: Skipped {
@@ -315,6 +331,8 @@ impl Stats {
                 other_type: get(&self.skipped_other_type),
                 nameless: get(&self.skipped_nameless),
                 dry_run: get(&self.skipped_dry_run),
+                unchanged: get(&self.skipped_unchanged),
+                other_database: get(&self.skipped_other_database),
             },
             failed: get(&self.failed),
             bytes_read: get(&self.bytes_read),
@@ -345,8 +363,9 @@ impl Stats {
     pub fn summary(&self) -> Summary {
         let marks = lock(&self.marks);
         let (phase, copied, verified) = (marks.phase, marks.copies, marks.compares);
-        let (scanning, comparing) = (
+        let (scanning, listening, comparing) = (
             marks.time_in(Phase::Scanning),
+            marks.time_in(Phase::Listening),
             marks.time_in(Phase::Comparing),
         );
         drop(marks);
@@ -358,10 +377,12 @@ impl Stats {
             counts: self.counts(),
             elapsed_seconds: self.started.elapsed().as_secs_f64(),
             scan_seconds: scanning.as_secs_f64(),
+            listen_seconds: listening.as_secs_f64(),
             compare_seconds: comparing.as_secs_f64(),
             peak_memory_bytes: peak_memory(),
             cpu_seconds: cpu_time().as_secs_f64(),
             latency: self.latencies(),
+            live: self.live.summary(),
             failures: lock(&self.failures).clone(),
             different_keys: lock(&self.differences).clone(),
             notes: lock(&self.notes).clone(),

@@ -328,6 +328,8 @@ mod tests {
                 other_type: 0,
                 nameless: 0,
                 dry_run: 0,
+                unchanged: 0,
+                other_database: 0,
             },
             ..scanning()
         };

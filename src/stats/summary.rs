@@ -6,6 +6,7 @@ use std::fmt;
 use hdrhistogram::Histogram;
 use serde::{Serialize, Serializer};
 
+use super::live::LiveSummary;
 use crate::text::printable;
 
 /// Where a run is.
@@ -16,6 +17,8 @@ pub enum Phase {
     Connecting,
     /// Copying the keys that SCAN gives.
     Scanning,
+    /// Copying what changes.
+    Listening,
     /// Comparing both sides.
     Comparing,
     /// Over.
@@ -33,6 +36,10 @@ pub enum SkipReason {
     Nameless,
     /// Read, and with `--dry-run` not written.
     DryRun,
+    /// A stream that was looked at by turns and is as it was written last.
+    Unchanged,
+    /// Not in the source's database, and perhaps it never was: the event may have been another database's.
+    OtherDatabase,
 }
 
 /// What was being done with a key when it failed.
@@ -127,6 +134,8 @@ pub struct Counts {
     pub compare_complete: bool,
     /// Keys taken in.
     pub scanned: u64,
+    /// Changed keys taken in, live.
+    pub changes: u64,
     /// Keys written.
     pub written: u64,
     /// Keys deleted.
@@ -160,6 +169,12 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// Keys taken in: from SCAN, and because they changed.
+    #[must_use]
+    pub fn taken(&self) -> u64 {
+        self.scanned + self.changes
+    }
+
     /// Keys whose way has ended, however.
     #[must_use]
     pub fn finished(&self) -> u64 {
@@ -169,7 +184,7 @@ impl Counts {
     /// Every key taken in was written, deleted, skipped or failed. True of a run that is over.
     #[must_use]
     pub fn adds_up(&self) -> bool {
-        self.scanned == self.finished()
+        self.taken() == self.finished()
     }
 }
 
@@ -184,13 +199,22 @@ pub struct Skipped {
     pub nameless: u64,
     /// Not written because of `--dry-run`.
     pub dry_run: u64,
+    /// Streams that were looked at by turns and had not changed.
+    pub unchanged: u64,
+    /// Gone keys whose event may have been another database's.
+    pub other_database: u64,
 }
 
 impl Skipped {
     /// For any reason.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.memory_limit + self.other_type + self.nameless + self.dry_run
+        self.memory_limit
+            + self.other_type
+            + self.nameless
+            + self.dry_run
+            + self.unchanged
+            + self.other_database
     }
 }
 
@@ -279,6 +303,8 @@ pub struct Summary {
     pub elapsed_seconds: f64,
     /// Spent copying.
     pub scan_seconds: f64,
+    /// Spent copying what changed, after the scan.
+    pub listen_seconds: f64,
     /// Spent comparing.
     pub compare_seconds: f64,
     /// The most memory this process held, where the system tells.
@@ -288,6 +314,9 @@ pub struct Summary {
     /// Latency, where it was asked for.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub latency: Latencies,
+    /// What a live run counts beside.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub live: Option<LiveSummary>,
     /// The first failures, by name.
     pub failures: Vec<Failure>,
     /// The first differences, by name.
