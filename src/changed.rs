@@ -137,7 +137,11 @@ impl Changed {
             return false;
         }
         self.held.fetch_add(1, Relaxed);
-        let rank = if self.ranked { rank.min(RANKS as u8 - 1) } else { 0 };
+        let rank = if self.ranked {
+            rank.min(RANKS as u8 - 1)
+        } else {
+            0
+        };
         state.insert(name, way, rank, mark);
         drop(state);
         shard.filled.notify_one();
@@ -180,6 +184,15 @@ impl Changed {
         self.shards
             .get(lane)
             .map_or(0, |shard| lock(&shard.state).places.len())
+    }
+
+    /// Keys of a lane that wait, those that rest among them.
+    #[must_use]
+    pub fn waiting(&self, lane: usize) -> usize {
+        self.shards.get(lane).map_or(0, |shard| {
+            let state = lock(&shard.state);
+            state.places.len() + state.resting.len()
+        })
     }
 
     /// Waits until a lane has more keys, or a costly one has rested.
@@ -300,9 +313,9 @@ impl State {
         let ring = rings.get_mut(rank)?;
         let place = ring.front()?;
         let hash = ring.hash(place);
-        if let Ok(entry) =
-            places.find_entry(hash, |found| *found == (u8::try_from(rank).unwrap_or(u8::MAX), place))
-        {
+        if let Ok(entry) = places.find_entry(hash, |found| {
+            *found == (u8::try_from(rank).unwrap_or(u8::MAX), place)
+        }) {
             entry.remove();
         }
         let (name, mark) = ring.pop()?;

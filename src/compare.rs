@@ -1,8 +1,12 @@
 //! The command, and the verification after a replicate: look at every key, then again at those that differ; where it is
 //! wished, mend them.
 
+use std::sync::Arc;
+
+use bytes::Bytes;
 use tokio::task::JoinSet;
 
+use crate::changed::Overflow;
 use crate::config::Depth;
 use crate::copy;
 use crate::entry::Key;
@@ -22,22 +26,53 @@ const MOST_SUSPECTS: usize = 1_000_000;
 type Ends = (Sender<Vec<Key>>, Receiver<Vec<Key>>);
 type Stages = JoinSet<anyhow::Result<()>>;
 
+/// What a comparison looks at.
+#[derive(Debug, Clone, Default)]
+pub struct Scope {
+    /// The source's keys, each with the target's.
+    pub pairs: bool,
+    /// The target's keys, for those that the source does not have.
+    pub both: bool,
+    /// Keys of the target that are looked for at the source though not all are.
+    pub doubts: Vec<Bytes>,
+}
+
 /// Compares what the run selects, in rounds.
 pub async fn run(session: &Session<'_>) -> Result<Ended, RunError> {
+    let scope = Scope {
+        pairs: true,
+        both: session.config.verification.both,
+        doubts: Vec::new(),
+    };
+    run_within(session, scope).await
+}
+
+/// Compares what the run selects within this scope, in rounds.
+pub async fn run_within(session: &Session<'_>, scope: Scope) -> Result<Ended, RunError> {
     let verification = &session.config.verification;
     session.begin(Phase::Comparing);
     let suspects = Suspects::default();
-    let (keys, stages) = lanes(session, &suspects);
-    let scan = session.scan(Purpose::Compare, keys);
-    let (mut ended, joined) = tokio::join!(scan.run(), join_all(stages));
-    joined?;
-    if verification.both && ended == Ended::Complete {
-        session.context.stats.looks_both_ways();
-        let (keys, stages) = extra_lanes(session, &suspects);
-        let scan = session.scan_target(keys);
-        let (searched, joined) = tokio::join!(scan.run(), join_all(stages));
+    let mut ended = Ended::Complete;
+    if scope.pairs {
+        let (keys, stages) = lanes(session, &suspects);
+        let scan = session.scan(Purpose::Compare, keys);
+        let (scanned, joined) = tokio::join!(scan.run(), join_all(stages));
         joined?;
-        ended = searched;
+        ended = scanned;
+    }
+    if (scope.both || !scope.doubts.is_empty()) && ended == Ended::Complete {
+        session.context.stats.looks_both_ways();
+        if scope.both {
+            ended = search(session, &suspects, None).await?;
+        } else {
+            let keys = scope.doubts.into_iter().map(|name| {
+                let road = name.clone();
+                Key::new(name, &road)
+            });
+            let (outputs, stages) = extra_lanes(session, &suspects, None);
+            let ((), joined) = tokio::join!(deal(outputs, keys.collect()), join_all(stages));
+            joined?;
+        }
     }
     let mut left = settle(session, suspects.take()).await?;
     if verification.repair && ended == Ended::Complete && !session.context.stop.is_draining() {
@@ -49,6 +84,19 @@ pub async fn run(session: &Session<'_>) -> Result<Ended, RunError> {
         Some(failure) => Err(failure),
         None => Ok(ended),
     }
+}
+
+/// Looks for keys that only the target has: all, or those alone that are among `only`.
+pub async fn search(
+    session: &Session<'_>,
+    suspects: &Suspects,
+    only: Option<Arc<Overflow>>,
+) -> Result<Ended, RunError> {
+    let (keys, stages) = extra_lanes(session, suspects, only);
+    let scan = session.scan_target(keys);
+    let (ended, joined) = tokio::join!(scan.run(), join_all(stages));
+    joined?;
+    Ok(ended)
 }
 
 /// Looks at the suspects again, round by round: what is still changing is no difference.
@@ -135,7 +183,11 @@ fn lanes(session: &Session<'_>, suspects: &Suspects) -> (Vec<Sender<Vec<Key>>>, 
 }
 
 /// Lanes that take the target's keys and look for them at the source.
-fn extra_lanes(session: &Session<'_>, suspects: &Suspects) -> (Vec<Sender<Vec<Key>>>, Stages) {
+fn extra_lanes(
+    session: &Session<'_>,
+    suspects: &Suspects,
+    only: Option<Arc<Overflow>>,
+) -> (Vec<Sender<Vec<Key>>>, Stages) {
     let mut stages = JoinSet::new();
     let mut keys = Vec::new();
     for (sender, receiver) in inputs(session) {
@@ -143,7 +195,11 @@ fn extra_lanes(session: &Session<'_>, suspects: &Suspects) -> (Vec<Sender<Vec<Ke
         let lane = ExtraLane::new(
             session.context.clone(),
             (session.source.clone(), session.target.clone()),
-            Extra::new(&session.config.selection, session.rename.clone()),
+            Extra::new(
+                &session.config.selection,
+                session.rename.clone(),
+                only.clone(),
+            ),
             receiver,
             suspects.clone(),
         );
@@ -167,7 +223,7 @@ async fn look_again(session: &Session<'_>, left: Vec<Suspect>) -> Result<Vec<Sus
             let name = suspect.difference.key;
             Key::new(name.clone().into(), &name)
         });
-        let (outputs, stages) = extra_lanes(session, &suspects);
+        let (outputs, stages) = extra_lanes(session, &suspects, None);
         let ((), joined) = tokio::join!(deal(outputs, names.collect()), join_all(stages));
         joined?;
     }

@@ -43,7 +43,7 @@ pub async fn list(session: &Session<'_>, keys: Vec<Key>) -> Result<(), RunError>
 }
 
 /// Read and write lanes, and where their keys go in.
-fn lanes(session: &Session<'_>) -> (Vec<Sender<Vec<Key>>>, JoinSet<anyhow::Result<()>>) {
+pub(crate) fn lanes(session: &Session<'_>) -> (Vec<Sender<Vec<Key>>>, JoinSet<anyhow::Result<()>>) {
     let config = session.config;
     let context = &session.context;
     let batch = match config.flow.write_batch {

@@ -32,6 +32,7 @@ pub mod entry;
 pub mod error;
 pub mod filter;
 pub mod follow;
+pub mod live;
 pub mod logging;
 pub mod output;
 pub mod queue;

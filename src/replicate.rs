@@ -4,6 +4,7 @@ use crate::compare;
 use crate::config::{Command, Config, Depth};
 use crate::copy;
 use crate::error::RunError;
+use crate::live;
 use crate::output::Printer;
 use crate::session::{Outcome, Session};
 use crate::signal::Stop;
@@ -13,8 +14,14 @@ use crate::stats::Phase;
 /// Runs replicate or compare as the configuration says.
 pub async fn run(config: &Config, printer: &Printer, stop: &Stop) -> Result<Outcome, RunError> {
     loop {
-        let session = Session::start(config, printer, stop).await?;
-        let outcome = session.watch(once(&session)).await;
+        // A live run decides itself what the wish to stop means to each of its parts.
+        let inner = if config.live.is_some() {
+            Stop::default()
+        } else {
+            stop.clone()
+        };
+        let session = Session::start(config, printer, &inner).await?;
+        let outcome = session.watch(once(&session, stop)).await;
         let outcome = session.close(outcome)?;
         let Some(pause) = config.flow.repeat else {
             return Ok(outcome);
@@ -29,9 +36,12 @@ pub async fn run(config: &Config, printer: &Printer, stop: &Stop) -> Result<Outc
     }
 }
 
-async fn once(session: &Session<'_>) -> Result<Ended, RunError> {
+async fn once(session: &Session<'_>, stop: &Stop) -> Result<Ended, RunError> {
     if session.config.command == Command::Compare {
         return compare::run(session).await;
+    }
+    if let Some(live) = &session.config.live {
+        return live::run(session, live, stop).await;
     }
     session.begin(Phase::Scanning);
     let ended = copy::scan(session).await?;

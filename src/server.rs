@@ -4,12 +4,17 @@ mod class;
 mod control;
 mod info;
 mod monitor;
+mod offset;
 mod probe;
+mod suspicion;
+mod watchdog;
 mod way;
 
-pub use class::{CLASSES, Class};
+pub use class::{CLASSES, Class, Seen};
 pub use control::Control;
 pub use info::Info;
 pub use monitor::Monitor;
+pub use offset::follow_master;
 pub use probe::{Needs, Profile, probe};
+pub use watchdog::{Alarm, Watchdog, Watched};
 pub use way::{Choice, Wanted, Way, choose, subscription, tracking};

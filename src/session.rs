@@ -24,7 +24,7 @@ use crate::signal::Stop;
 use crate::stage::scan::{Ended, Purpose, ScanStage, Sieve};
 use crate::stage::verify::Terms;
 use crate::stage::{Context, read, write};
-use crate::stats::{Phase, Stats};
+use crate::stats::{Phase, Stats, Summary};
 use crate::transform::Rename;
 use crate::types;
 use crate::wire::Link;
@@ -275,7 +275,11 @@ impl<'a> Session<'a> {
             pexpiretime: self.source_profile.pexpiretime,
             expiring: self.source_profile.expires != Some(0),
             database: self.config.source.database,
-            databases: self.context.follow.as_ref().is_some_and(|follow| follow.asks_databases),
+            databases: self
+                .context
+                .follow
+                .as_ref()
+                .is_some_and(|follow| follow.asks_databases),
             multi: self.source_profile.multi,
             time: self.source_profile.time,
             kinds: self.rename.needs_type()
@@ -324,6 +328,16 @@ impl<'a> Session<'a> {
         done
     }
 
+    /// A live run leaves no gap open, no changed key behind, and no guarantee unproved unless that was accepted.
+    fn is_proved(&self, summary: &Summary) -> bool {
+        let (Some(live), Some(told)) = (&summary.live, &self.config.live) else {
+            return true;
+        };
+        live.open_gaps == 0
+            && live.waiting == 0
+            && (told.accept_unproven || live.unproven.is_empty())
+    }
+
     /// The report, and what the run came to.
     pub fn close(&self, ended: Result<Ended, RunError>) -> Result<Outcome, RunError> {
         let stats = &self.context.stats;
@@ -343,7 +357,7 @@ impl<'a> Session<'a> {
             .report(&summary, self.config.console.report)
             .map_err(|error| RunError::Internal(format!("standard output: {error}")))?;
         let ended = ended?;
-        let clean = summary.is_clean();
+        let clean = summary.is_clean() && self.is_proved(&summary);
         Ok(match ended {
             Ended::Early if self.context.is_over_limit() => Outcome::Different,
             Ended::Early => Outcome::Interrupted,

@@ -69,6 +69,13 @@ impl Rename {
         Some(name.slice_ref(rest))
     }
 
+    /// The source's names can be told from the target's.
+    #[must_use]
+    pub fn can_be_inverted(&self) -> bool {
+        let keys = |parts: &Vec<Part>| parts.iter().filter(|part| **part == Part::Key).count();
+        self.replace.is_none() && self.template.as_ref().is_none_or(|parts| keys(parts) == 1)
+    }
+
     /// Every key keeps its name.
     #[must_use]
     pub fn is_identity(&self) -> bool {

@@ -1,6 +1,8 @@
 //! Classes of keyspace notifications: which events and which commands belong to each, and how `notify-keyspace-events`
 //! names them.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
 use super::info::Info;
 
 /// A class of notifications.
@@ -45,13 +47,48 @@ pub const CLASSES: [Class; 11] = [
     Class::Evicted,
 ];
 
+/// Events by class.
+#[derive(Debug, Default)]
+pub struct Seen {
+    counts: [AtomicU64; CLASSES.len()],
+}
+
+impl Seen {
+    /// Events of a class so far.
+    #[must_use]
+    pub fn of(&self, class: Class) -> u64 {
+        self.counts
+            .get(class.index())
+            .map_or(0, |count| count.load(Relaxed))
+    }
+
+    /// An event of this class came.
+    pub fn saw(&self, class: Class) {
+        if let Some(count) = self.counts.get(class.index()) {
+            count.fetch_add(1, Relaxed);
+        }
+    }
+}
+
 /// Classes of which events are counted against what the server did.
 const PROVABLE: [(Class, &[&str]); 7] = [
     (
         Class::String,
         &[
-            "set", "setex", "psetex", "setnx", "mset", "incr", "incrby", "incrbyfloat", "decr",
-            "decrby", "append", "getset", "setrange", "setbit",
+            "set",
+            "setex",
+            "psetex",
+            "setnx",
+            "mset",
+            "incr",
+            "incrby",
+            "incrbyfloat",
+            "decr",
+            "decrby",
+            "append",
+            "getset",
+            "setrange",
+            "setbit",
         ],
     ),
     (
@@ -60,14 +97,29 @@ const PROVABLE: [(Class, &[&str]); 7] = [
     ),
     (
         Class::List,
-        &["lpush", "rpush", "lpop", "rpop", "lset", "linsert", "lrem", "ltrim", "lmove"],
+        &[
+            "lpush", "rpush", "lpop", "rpop", "lset", "linsert", "lrem", "ltrim", "lmove",
+        ],
     ),
     (Class::Set, &["sadd", "srem", "spop", "smove"]),
-    (Class::Zset, &["zadd", "zincrby", "zrem", "zpopmin", "zpopmax"]),
+    (
+        Class::Zset,
+        &["zadd", "zincrby", "zrem", "zpopmin", "zpopmax"],
+    ),
     (Class::Stream, &["xadd", "xtrim", "xdel"]),
     (
         Class::Generic,
-        &["del", "unlink", "expire", "pexpire", "expireat", "pexpireat", "persist", "rename", "restore"],
+        &[
+            "del",
+            "unlink",
+            "expire",
+            "pexpire",
+            "expireat",
+            "pexpireat",
+            "persist",
+            "rename",
+            "restore",
+        ],
     ),
 ];
 
@@ -129,7 +181,7 @@ impl Class {
 
 /// The letters that notifications of these types need, beside `K`; no types are all.
 #[must_use]
-pub fn needed(types: &[String]) -> String {
+pub(super) fn needed(types: &[String]) -> String {
     let letter = |kind: &str| match kind {
         "string" => '$',
         "hash" => 'h',
@@ -150,7 +202,7 @@ pub fn needed(types: &[String]) -> String {
 
 /// Whether `notify-keyspace-events` tells of everything that is needed.
 #[must_use]
-pub fn covers(setting: &str, needed: &str) -> bool {
+pub(super) fn covers(setting: &str, needed: &str) -> bool {
     setting.contains('K')
         && (setting.contains('A') || needed.chars().all(|letter| setting.contains(letter)))
 }

@@ -8,10 +8,12 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::warn;
 
 use super::Context;
+use crate::changed::Overflow;
 use crate::entry::Key;
 use crate::error::{Lost, RunError};
 use crate::filter::Filter;
 use crate::queue::Sender;
+use crate::signal::Stop;
 use crate::transform::Rename;
 use crate::wire::{Connection, Link, Reply, Span, Token};
 
@@ -48,6 +50,8 @@ pub struct ScanStage {
     purpose: Purpose,
     outputs: Vec<Sender<Vec<Key>>>,
     run_id: Option<String>,
+    halt: Stop,
+    only: Option<Arc<Overflow>>,
     paid_until: Option<Instant>,
 }
 
@@ -91,6 +95,8 @@ impl ScanStage {
         run_id: Option<String>,
     ) -> Self {
         Self {
+            halt: context.stop.clone(),
+            only: None,
             context,
             link,
             sieve,
@@ -100,6 +106,18 @@ impl ScanStage {
             run_id,
             paid_until: None,
         }
+    }
+
+    /// A wish of its own to stop, in place of the run's.
+    #[must_use]
+    pub fn halted_by(self, halt: Stop) -> Self {
+        Self { halt, ..self }
+    }
+
+    /// Takes those keys alone that are among these.
+    #[must_use]
+    pub fn only(self, only: Option<Arc<Overflow>>) -> Self {
+        Self { only, ..self }
     }
 
     /// Scans until the cursor is 0 again. A source that is lost is told to the context.
@@ -118,10 +136,10 @@ impl ScanStage {
         let mut cursor = b"0".to_vec();
         self.ask(&mut connection, &cursor);
         loop {
-            if self.context.stop.is_draining() {
+            if self.halt.is_draining() {
                 return Ok(Ended::Early);
             }
-            let stop = self.context.stop.clone();
+            let stop = self.halt.clone();
             let page = tokio::select! {
                 page = self.page(&mut connection) => page,
                 () = stop.draining() => return Ok(Ended::Early),
@@ -266,6 +284,11 @@ impl ScanStage {
                 let target = self.rename.apply(&name, None).into_owned();
                 Key::new(name, &target)
             };
+            if let Some(only) = &self.only
+                && !only.may_hold(&key.name, key.road)
+            {
+                continue;
+            }
             taken += 1;
             if let Some(hand) = hands.get_mut(key.lane(lanes)) {
                 hand.push(key);

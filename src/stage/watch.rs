@@ -4,7 +4,6 @@
 mod message;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, mpsc::UnboundedSender, watch};
@@ -17,7 +16,7 @@ use crate::entry::{Cause, Mark};
 use crate::error::{ConnectError, Lost};
 use crate::filter::{Filter, glob_matches};
 use crate::retry::Backoff;
-use crate::server::{CLASSES, Class, Way, subscription, tracking};
+use crate::server::{Class, Seen, Way, subscription, tracking};
 use crate::stats::Stats;
 use crate::transform::Rename;
 use crate::wire::{Connection, Reply, Span, connect};
@@ -42,28 +41,6 @@ pub struct Net {
     pub stats: Arc<Stats>,
     /// Events by class, where they have names.
     pub seen: Arc<Seen>,
-}
-
-/// Events by class.
-#[derive(Debug, Default)]
-pub struct Seen {
-    counts: [AtomicU64; CLASSES.len()],
-}
-
-impl Seen {
-    /// Events of a class so far.
-    #[must_use]
-    pub fn of(&self, class: Class) -> u64 {
-        self.counts
-            .get(class.index())
-            .map_or(0, |count| count.load(Relaxed))
-    }
-
-    fn saw(&self, class: Class) {
-        if let Some(count) = self.counts.get(class.index()) {
-            count.fetch_add(1, Relaxed);
-        }
-    }
 }
 
 /// What happens to a watch.

@@ -380,8 +380,6 @@ fn what_a_later_version_brings_is_refused_by_name() {
     };
     let (a, b) = ("127.0.0.1:1", "127.0.0.1:2");
     for words in [
-        ["--mode", "live"],
-        ["--mode", "liveonly"],
         ["--type", "struct"],
         ["--state", "file"],
         ["--metrics", "127.0.0.1:1"],
@@ -390,14 +388,11 @@ fn what_a_later_version_brings_is_refused_by_name() {
         ["--db-map", "1=2"],
         ["--source-db", "all"],
         ["--source-db", "0-15"],
-        ["--events", "tracking"],
-        ["--idle-timeout", "1s"],
         ["--read-from", "replica"],
     ] {
         refused(&["replicate", words[0], words[1], a, b], words[0]);
     }
     for option in [
-        "--live",
         "--struct",
         "--merge",
         "--stream-prune",

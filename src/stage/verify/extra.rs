@@ -5,8 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{Suspect, Suspects, fail};
+use crate::changed::Overflow;
 use crate::config::{Selection, Side};
-use crate::entry::Key;
+use crate::entry::{Key, road};
 use crate::error::{Class, Lost, RunError, classify};
 use crate::filter::{Filter, glob_matches};
 use crate::queue::Receiver;
@@ -25,17 +26,21 @@ pub struct Extra {
     filter: Filter,
     kinds: Vec<String>,
     rename: Arc<Rename>,
+    only: Option<Arc<Overflow>>,
 }
 
 impl Extra {
     /// The run's own filters, which are about names at the source.
+    ///
+    /// With `only`, those keys alone are looked for that are among them.
     #[must_use]
-    pub fn new(selection: &Selection, rename: Arc<Rename>) -> Self {
+    pub fn new(selection: &Selection, rename: Arc<Rename>, only: Option<Arc<Overflow>>) -> Self {
         Self {
             pattern: selection.pattern.clone(),
             filter: Filter::new(selection),
             kinds: selection.types.clone(),
             rename,
+            only,
         }
     }
 
@@ -48,6 +53,11 @@ impl Extra {
         let kind_fits = self.kinds.is_empty()
             || kind.is_some_and(|kind| self.kinds.iter().any(|wanted| wanted.as_bytes() == kind));
         let name = self.rename.invert(target, kind)?;
+        if let Some(only) = &self.only
+            && !only.may_hold(&name, road(target))
+        {
+            return None;
+        }
         (kind_fits && glob_matches(&self.pattern, &name) && self.filter.wants(&name))
             .then_some(name)
     }

@@ -1,0 +1,407 @@
+//! Live replication: listen, confirm, then scan; what changes goes through the same lanes, until the end is proved.
+
+mod ears;
+mod ending;
+mod feed;
+mod guard;
+mod pass;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tracing::{error, info, warn};
+
+use self::ears::Ears;
+use self::feed::Feed;
+use self::guard::{Guard, Target};
+use self::pass::{Pass, What};
+use crate::changed::Changed;
+use crate::config::Live;
+use crate::copy;
+use crate::entry::{Cause, Key, Mark};
+use crate::error::RunError;
+use crate::filter::Filter;
+use crate::follow::Follow;
+use crate::queue::Sender;
+use crate::server::{Alarm, Choice, Seen, Wanted, Watched, Way, choose};
+use crate::session::Session;
+use crate::signal::Stop;
+use crate::stage::scan::Ended;
+use crate::stage::watch::{Net, Report};
+use crate::stats::Phase;
+
+/// How often the run looks at itself.
+const TICK: Duration = Duration::from_millis(100);
+/// Streams with groups that are looked at in a second, and their bytes.
+const STREAMS: usize = 100;
+const STREAM_BYTES: usize = 1024 * 1024;
+
+/// One live run.
+struct Run<'s> {
+    session: &'s Session<'s>,
+    live: &'s Live,
+    follow: Arc<Follow>,
+    choice: Choice,
+    ears: Ears,
+    guard: Guard,
+    /// Ways that must be heard, and those that are.
+    expected: Vec<Way>,
+    listening: HashSet<Way>,
+    clients: HashMap<Way, i64>,
+    shared_clients: Arc<Mutex<Vec<i64>>>,
+    lanes: Vec<Sender<Vec<Key>>>,
+    stages: JoinSet<anyhow::Result<()>>,
+    feed: Feed,
+    /// The initial scan has come to its end, or there is none.
+    scanned: bool,
+    pass: Option<Pass<'s>>,
+    /// No way to learn of changes is left.
+    deaf: bool,
+    heard: u64,
+    quiet_since: Instant,
+    streams_due: Instant,
+}
+
+/// Why the loop ended.
+enum Over {
+    /// A signal, or nothing has changed for so long.
+    Wished,
+    /// A side is lost, or too many keys failed.
+    Failed,
+    /// Nothing tells of changes any more.
+    Deaf,
+}
+
+/// Runs until a signal, the idle timeout or a failure, and through the end to its proof.
+pub async fn run(session: &Session<'_>, live: &Live, signal: &Stop) -> Result<Ended, RunError> {
+    let Some(follow) = session.context.follow.clone() else {
+        return Err(RunError::Internal("a live run without its set".into()));
+    };
+    let mut run = Run::start(session, live, follow).await?;
+    tokio::select! {
+        listening = run.listen() => listening?,
+        () = signal.draining() => return Ok(Ended::Early),
+    }
+    let over = run.until_over(signal).await?;
+    let ended = run.end(over).await?;
+    match session.context.take_failure() {
+        Some(failure) => Err(failure),
+        None => Ok(ended),
+    }
+}
+
+impl<'s> Run<'s> {
+    async fn start(
+        session: &'s Session<'s>,
+        live: &'s Live,
+        follow: Arc<Follow>,
+    ) -> Result<Self, RunError> {
+        let config = session.config;
+        let selection = &config.selection;
+        let wanted = Wanted::of(&selection.types);
+        let choice = choose(&config.source, live.events, &wanted).await?;
+        for notice in &choice.notices {
+            info!("{notice}");
+        }
+        let source = Arc::new(config.source.clone());
+        let seen = Arc::new(Seen::default());
+        let net = Net {
+            changed: follow.changed.clone(),
+            rename: session.rename.clone(),
+            pattern: selection.pattern.clone(),
+            filter: Filter::new(selection),
+            stats: session.context.stats.clone(),
+            seen: seen.clone(),
+        };
+        let flow = &config.flow;
+        let patience = (flow.reconnect, flow.reconnect_timeout);
+        let ears = Ears::start(source.clone(), net, patience)?;
+        let shared_clients = Arc::new(Mutex::default());
+        let watched = Watched {
+            endpoint: source,
+            wanted,
+            seen,
+            notified: choice.ways == [Way::Keyspace],
+            setting_is_known: choice.setting_is_known,
+            tracked: choice.ways.contains(&Way::Tracking),
+            clients: Arc::clone(&shared_clients),
+        };
+        let target = Target {
+            endpoint: Arc::new(config.target.clone()),
+            run_id: session.target_profile.run_id.clone(),
+            stats: session.context.stats.clone(),
+        };
+        // The first look comes before anything is listened to: what happens after it is seen by the next.
+        let guard = Guard::start(watched, target).await;
+        let (lanes, stages) = copy::lanes(session);
+        let feed = Feed::start(&session.context, &lanes, live.flush_interval);
+        let now = Instant::now();
+        Ok(Self {
+            session,
+            live,
+            follow,
+            expected: choice.ways.clone(),
+            choice,
+            ears,
+            guard,
+            listening: HashSet::new(),
+            clients: HashMap::new(),
+            shared_clients,
+            lanes,
+            stages,
+            feed,
+            scanned: !live.scans,
+            pass: None,
+            deaf: false,
+            heard: 0,
+            quiet_since: now,
+            streams_due: now,
+        })
+    }
+
+    /// Subscribes, and waits until the source has confirmed it.
+    async fn listen(&mut self) -> Result<(), RunError> {
+        for way in &self.expected {
+            self.ears.listen(*way);
+        }
+        while !self.is_listening() {
+            let report = self.ears.next().await;
+            self.report(report);
+            if let Some(failure) = self.session.context.take_failure() {
+                return Err(failure);
+            }
+        }
+        let names: Vec<&str> = self.expected.iter().map(|way| way.name()).collect();
+        let ways: Vec<String> = self.expected.iter().map(ToString::to_string).collect();
+        self.session.context.stats.live.listens(&names);
+        self.session.printer.line(&format!(
+            "listening: {}, database {}",
+            ways.join(" and "),
+            self.session.config.source.database
+        ));
+        Ok(())
+    }
+
+    fn is_listening(&self) -> bool {
+        self.expected.iter().all(|way| self.listening.contains(way))
+    }
+
+    async fn until_over(&mut self, signal: &Stop) -> Result<Over, RunError> {
+        let session = self.session;
+        session.begin(if self.scanned {
+            Phase::Listening
+        } else {
+            Phase::Scanning
+        });
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.quiet_since = Instant::now();
+        loop {
+            self.begin_pass();
+            let passing = async {
+                match &mut self.pass {
+                    Some(pass) => pass.done().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                ended = passing => self.end_pass(ended?),
+                report = self.ears.next() => self.report(report),
+                alarm = self.guard.next() => self.alarm(alarm),
+                Some(joined) = self.stages.join_next() => fell(joined)?,
+                _ = ticks.tick() => self.look(),
+                () = signal.draining() => return Ok(Over::Wished),
+                () = session.context.stop.draining() => return Ok(Over::Failed),
+            }
+            if self.deaf {
+                return Ok(Over::Deaf);
+            }
+            if self.is_idle() {
+                info!("nothing changed for the time of --idle-timeout");
+                return Ok(Over::Wished);
+            }
+        }
+    }
+
+    /// Begins the scan that is due, if one is and the source can be read.
+    fn begin_pass(&mut self) {
+        if self.pass.is_some() || !self.is_listening() || !self.guard.is_ready() {
+            return;
+        }
+        let live = &self.session.context.stats.live;
+        if !self.scanned {
+            self.pass = Some(Pass::begin(self.session, &self.lanes, What::First));
+        } else if live.open_gaps() > 0 {
+            warn!("scanning again, because changes may have been missed");
+            self.pass = Some(Pass::begin(self.session, &self.lanes, What::Again));
+        } else if self.follow.changed.len() < self.room()
+            && let Some(overflow) = self.follow.changed.take_overflow()
+        {
+            self.begin_overflow(overflow);
+        }
+    }
+
+    /// Marked slots are scanned when there is room again.
+    fn room(&self) -> usize {
+        self.live.queue.div_ceil(2)
+    }
+
+    fn begin_overflow(&mut self, overflow: crate::changed::Overflow) {
+        info!(
+            "{} changed keys were more than --event-queue holds: their slots are scanned",
+            overflow.keys()
+        );
+        if overflow.is_blind() || !self.session.rename.can_be_inverted() {
+            // Which of the target's keys were deleted at the source cannot be told from the slots.
+            self.gap("more keys changed at once than are remembered by their names");
+            return;
+        }
+        let what = What::Overflow(Arc::new(overflow));
+        self.pass = Some(Pass::begin(self.session, &self.lanes, what));
+    }
+
+    fn end_pass(&mut self, ended: Ended) {
+        let Some(pass) = self.pass.take() else {
+            return;
+        };
+        if ended == Ended::Early {
+            return;
+        }
+        let stats = &self.session.context.stats;
+        match pass.what() {
+            What::First => {
+                self.scanned = true;
+                stats.live.closed(pass.covers());
+                self.session.printer.finish_phase();
+                self.session.begin(Phase::Listening);
+            }
+            What::Again => {
+                stats.live.closed(pass.covers());
+                warn!("scanned again: every key was looked at");
+            }
+            What::Overflow(_) => {}
+        }
+        self.quiet_since = Instant::now();
+    }
+
+    fn gap(&self, cause: &str) {
+        warn!("gap: {cause}");
+        self.session.context.stats.live.gap(cause);
+    }
+
+    fn report(&mut self, report: Report) {
+        match report {
+            Report::Listening(way, id) => {
+                self.listening.insert(way);
+                match id {
+                    Some(id) => self.clients.insert(way, id),
+                    None => self.clients.remove(&way),
+                };
+                self.share_clients();
+            }
+            Report::Lost(way, cause) => {
+                self.listening.remove(&way);
+                self.clients.remove(&way);
+                self.share_clients();
+                if self.expected.contains(&way) {
+                    self.gap(&format!("{way}: {cause}"));
+                }
+            }
+            Report::Flushed => self.gap("FLUSHALL or FLUSHDB at the source"),
+            Report::Dead(way, why) => {
+                if self.expected.contains(&way) {
+                    let failure = self.session.source.unusable(&format!("{way}: {why}"));
+                    self.session.context.give_up(failure);
+                }
+            }
+            Report::Fenced(_) | Report::Unfenced(_) => {}
+        }
+    }
+
+    fn share_clients(&self) {
+        let ids = self.clients.values().copied().collect();
+        *self
+            .shared_clients
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = ids;
+    }
+
+    fn alarm(&mut self, alarm: Alarm) {
+        let live = &self.session.context.stats.live;
+        match alarm {
+            Alarm::Gap(cause) => self.gap(&cause),
+            Alarm::Backlog(bytes) => {
+                warn!("the source holds {bytes} bytes that riot has not read: listening anew");
+                self.ears.drop_connections();
+            }
+            Alarm::Streams => self.look_at_streams(&self.follow.streams.all(false)),
+            Alarm::OtherDatabases => self.follow.other_databases(),
+            Alarm::Unproven(line) => live.unproven(line),
+            Alarm::Deaf(why) if self.choice.tracking => {
+                error!("{why}: listening by client tracking instead, and scanning again");
+                self.gap(&why);
+                self.expected = vec![Way::Tracking];
+                self.ears.listen(Way::Tracking);
+                self.guard.is_tracked_now();
+                live.listens(&[Way::Keyspace.name(), Way::Tracking.name()]);
+            }
+            Alarm::Deaf(why) => {
+                error!("{why}, and there is no other way to learn of changes: the run ends");
+                self.gap(&why);
+                self.deaf = true;
+            }
+        }
+    }
+
+    /// What is due each tick.
+    fn look(&mut self) {
+        let changed = &self.follow.changed;
+        let live = &self.session.context.stats.live;
+        live.set_waiting(changed.len() as u64);
+        let events = live.events();
+        if events != self.heard {
+            self.heard = events;
+            self.quiet_since = Instant::now();
+        }
+        let now = Instant::now();
+        if now >= self.streams_due && changed.len() < self.room() {
+            self.streams_due = now + Duration::from_secs(1);
+            self.look_at_streams(&self.follow.streams.next(STREAMS, STREAM_BYTES));
+        }
+    }
+
+    fn look_at_streams(&self, names: &[bytes::Bytes]) {
+        let changed: &Changed = &self.follow.changed;
+        let mark = Mark::new(Cause::Turn, changed.now());
+        for name in names {
+            changed.mark(name, &self.session.rename, 0, mark);
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        let Some(limit) = self.live.idle_timeout else {
+            return false;
+        };
+        let changed = &self.follow.changed;
+        self.scanned
+            && self.pass.is_none()
+            && self.session.context.stats.live.open_gaps() == 0
+            && changed.is_empty()
+            && !changed.has_overflow()
+            && self.quiet_since.elapsed() >= limit
+    }
+}
+
+/// A lane that ends before its input is closed has failed.
+fn fell(joined: Result<anyhow::Result<()>, tokio::task::JoinError>) -> Result<(), RunError> {
+    match joined {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(RunError::Internal(format!("{error:#}"))),
+        Err(error) => Err(RunError::Internal(format!(
+            "a stage ended in a panic: {error}"
+        ))),
+    }
+}

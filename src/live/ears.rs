@@ -1,0 +1,103 @@
+//! The event connections, on a thread of their own that nothing else can hold up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinSet;
+
+use crate::config::Endpoint;
+use crate::error::RunError;
+use crate::server::Way;
+use crate::stage::watch::{Net, Reins, Report, WatchStage};
+
+/// The thread, seen from the run.
+pub(super) struct Ears {
+    endpoint: Arc<Endpoint>,
+    net: Net,
+    patience: (bool, Duration),
+    stages: mpsc::UnboundedSender<WatchStage>,
+    reports: mpsc::UnboundedReceiver<Report>,
+    fence: watch::Sender<bool>,
+    reins: Reins,
+}
+
+impl Ears {
+    /// Starts the thread, which listens to nothing yet.
+    pub(super) fn start(
+        endpoint: Arc<Endpoint>,
+        net: Net,
+        patience: (bool, Duration),
+    ) -> Result<Self, RunError> {
+        let (stages, mut added) = mpsc::unbounded_channel::<WatchStage>();
+        let (sender, reports) = mpsc::unbounded_channel();
+        let (fence, fenced) = watch::channel(false);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| RunError::Internal(format!("no runtime to listen on: {error}")))?;
+        std::thread::Builder::new()
+            .name("events".into())
+            .spawn(move || {
+                runtime.block_on(async {
+                    let mut watches = JoinSet::new();
+                    loop {
+                        tokio::select! {
+                            stage = added.recv() => match stage {
+                                Some(stage) => { watches.spawn(stage.run()); }
+                                // The run is over: what is still open ends with this thread.
+                                None => return,
+                            },
+                            Some(_) = watches.join_next() => {}
+                        }
+                    }
+                });
+            })
+            .map_err(|error| RunError::Internal(format!("no thread to listen on: {error}")))?;
+        Ok(Self {
+            endpoint,
+            net,
+            patience,
+            stages,
+            reports,
+            fence,
+            reins: Reins {
+                reports: sender,
+                fence: fenced,
+                drop: Arc::new(Notify::new()),
+            },
+        })
+    }
+
+    /// Listens in this way, too.
+    pub(super) fn listen(&self, way: Way) {
+        let stage = WatchStage::new(
+            self.endpoint.clone(),
+            way,
+            self.net.clone(),
+            self.reins.clone(),
+            self.patience,
+        );
+        // The thread lives as long as self.
+        let _ = self.stages.send(stage);
+    }
+
+    /// What happens next. Cancel safe.
+    pub(super) async fn next(&mut self) -> Report {
+        match self.reports.recv().await {
+            Some(report) => report,
+            // Self has a sender: this never ends.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Asks every connection for all that the source told before now, and closes it.
+    pub(super) fn fence(&self) {
+        self.fence.send_replace(true);
+    }
+
+    /// Drops the connections: the source holds too much for them.
+    pub(super) fn drop_connections(&self) {
+        self.reins.drop.notify_waiters();
+    }
+}

@@ -1,0 +1,225 @@
+//! The end of a live run: fenced, drained, proved.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout};
+use tracing::{info, warn};
+
+use super::pass::{Pass, What};
+use super::{Over, Run, fell};
+use crate::compare::{self, Scope};
+use crate::config::Depth;
+use crate::entry::{Cause, Key, Mark, road};
+use crate::error::RunError;
+use crate::server::{Way, follow_master};
+use crate::session::deal;
+use crate::stage::scan::Ended;
+use crate::stage::watch::Report;
+
+/// Pause between two looks at what is left.
+const LOOK: Duration = Duration::from_millis(5);
+/// Scans of the end: a gap that opens again after so many stays open.
+const MOST_PASSES: usize = 4;
+
+impl Run<'_> {
+    /// Fences what was told, drains it, and proves that both sides are one.
+    pub(super) async fn end(mut self, over: Over) -> Result<Ended, RunError> {
+        let stats = self.session.context.stats.clone();
+        if let Some(pass) = &self.pass
+            && (matches!(pass.what(), What::First) || matches!(over, Over::Failed))
+        {
+            pass.halt();
+        }
+        if !matches!(over, Over::Failed) {
+            self.prove_replica().await;
+            self.fence().await?;
+            self.close_gaps(&over).await?;
+        }
+        self.feed.hurry();
+        let complete = self.scanned && !self.session.context.has_failed();
+        if complete {
+            self.copy_streams().await;
+        }
+        let waiting = self.follow.changed.clone();
+        drop(self.pass.take());
+        self.feed.close().await;
+        drop(std::mem::take(&mut self.lanes));
+        while let Some(joined) = self.stages.join_next().await {
+            fell(joined)?;
+        }
+        stats.live.set_waiting(
+            waiting.len() as u64
+                + waiting
+                    .take_overflow()
+                    .map_or(0, |overflow| overflow.keys()),
+        );
+        self.session.printer.finish_phase();
+        let session = self.session;
+        if !complete {
+            return Ok(Ended::Early);
+        }
+        if session.config.flow.dry_run {
+            return Ok(Ended::Complete);
+        }
+        let doubts = self.follow.take_doubts();
+        verify(session, doubts).await
+    }
+
+    /// A replica is waited for until it has what its master has now.
+    async fn prove_replica(&self) {
+        let source = Arc::new(self.session.config.source.clone());
+        if let Err(line) = follow_master(&source).await {
+            warn!("{line}");
+            self.session.context.stats.live.unproven(line);
+        }
+    }
+
+    /// Everything that the source told before now is marked when this returns, or a gap is open.
+    async fn fence(&mut self) -> Result<(), RunError> {
+        self.ears.fence();
+        let mut left: Vec<Way> = self.expected.clone();
+        let deadline = Instant::now() + self.session.config.source.command_timeout;
+        while !left.is_empty() {
+            let passing = async {
+                match &mut self.pass {
+                    Some(pass) => pass.done().await,
+                    None => std::future::pending().await,
+                }
+            };
+            let report = tokio::select! {
+                ended = passing => {
+                    self.end_pass(ended?);
+                    continue;
+                }
+                report = timeout(deadline - Instant::now(), self.ears.next()) => report,
+            };
+            let Ok(report) = report else {
+                self.gap("the source did not answer when the end was fenced");
+                break;
+            };
+            match report {
+                Report::Fenced(way) => left.retain(|other| *other != way),
+                Report::Unfenced(way) | Report::Dead(way, _) => {
+                    if self.session.context.stats.live.open_gaps() == 0 && left.contains(&way) {
+                        self.gap(&format!("{way}: lost when the end came"));
+                    }
+                    left.retain(|other| *other != way);
+                }
+                other => self.report(other),
+            }
+        }
+        // What no event tells of, up to now.
+        self.guard.look().await;
+        while let Some(alarm) = self.guard.given() {
+            self.alarm(alarm);
+        }
+        Ok(())
+    }
+
+    /// Scans again until no gap is open and nothing is left of what the set had no room for.
+    async fn close_gaps(&mut self, over: &Over) -> Result<(), RunError> {
+        let session = self.session;
+        if let Some(pass) = &self.pass
+            && matches!(pass.what(), What::Again)
+        {
+            session
+                .printer
+                .line("a gap is being closed first: every key is looked at again");
+        }
+        for _ in 0..MOST_PASSES {
+            if let Some(pass) = &mut self.pass {
+                let ended = pass.done().await?;
+                self.end_pass(ended);
+            }
+            if !self.scanned || session.context.has_failed() {
+                return Ok(());
+            }
+            self.drain().await;
+            if session.context.stats.live.open_gaps() > 0 && !matches!(over, Over::Deaf) {
+                self.wait_until_ready().await;
+                info!("scanning again, because changes may have been missed");
+                self.pass = Some(Pass::begin(session, &self.lanes, What::Again));
+            } else if let Some(overflow) = self.follow.changed.take_overflow() {
+                self.begin_overflow(overflow);
+            } else {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    async fn wait_until_ready(&mut self) {
+        let deadline = Instant::now() + self.session.config.flow.reconnect_timeout;
+        while !self.guard.is_ready() && Instant::now() < deadline {
+            self.guard.look().await;
+            sleep(LOOK).await;
+        }
+    }
+
+    /// Waits until all that was taken in has its fate.
+    async fn drain(&self) {
+        self.feed.hurry();
+        self.follow.changed.wake();
+        let stats = &self.session.context.stats;
+        while !(self.follow.changed.is_empty() && stats.counts().adds_up()) {
+            if self.session.context.has_failed() {
+                return;
+            }
+            sleep(LOOK).await;
+        }
+    }
+
+    /// Streams with groups are copied once more: reads and acknowledgements have no event.
+    async fn copy_streams(&self) {
+        let streams = &self.follow.streams;
+        if streams.are_too_many() {
+            self.session.context.stats.live.unproven(
+                "there are more than a million streams: the groups of those beyond are as they were when they were copied last",
+            );
+        }
+        let mark = Mark::new(Cause::Turn, self.follow.changed.now());
+        let rename = &self.session.rename;
+        let keys = streams.all(true).into_iter().map(|name| {
+            let target = if rename.is_identity() || rename.needs_type() {
+                road(&name)
+            } else {
+                road(&rename.apply(&name, None))
+            };
+            Key {
+                name,
+                road: target,
+                mark,
+            }
+        });
+        let keys: Vec<Key> = keys.collect();
+        self.session.context.stats.live.took(keys.len() as u64);
+        deal(self.lanes.clone(), keys).await;
+        self.drain().await;
+    }
+}
+
+/// Compares, and looks for keys of the target's own where something may have been deleted unseen.
+async fn verify(
+    session: &crate::session::Session<'_>,
+    doubts: Vec<bytes::Bytes>,
+) -> Result<Ended, RunError> {
+    let verification = &session.config.verification;
+    let live = &session.context.stats.live;
+    let inverts = session.rename.can_be_inverted();
+    let gaps = live.gaps() > 0;
+    if gaps && !inverts {
+        live.unproven(
+            "keys that were deleted in a gap cannot be found at the target: names cannot be told back (--key-replace, --key-process)",
+        );
+    }
+    let scope = Scope {
+        pairs: verification.depth != Depth::None && !session.context.is_over_limit(),
+        both: inverts && (verification.both || gaps),
+        doubts,
+    };
+    if !scope.pairs && !scope.both && scope.doubts.is_empty() {
+        return Ok(Ended::Complete);
+    }
+    compare::run_within(session, scope).await
+}

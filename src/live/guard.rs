@@ -1,0 +1,151 @@
+//! The watch over both servers beside the run: each second, and once more at the end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use crate::config::Endpoint;
+use crate::server::{Alarm, Control, Info, Watchdog, Watched};
+use crate::stats::Stats;
+
+const LOOK: Duration = Duration::from_secs(1);
+/// A target that does not answer does not hold the looks at the source up.
+const TARGET: Duration = Duration::from_secs(2);
+
+/// What the guard is asked.
+enum Ask {
+    /// To look now, and answer when it has.
+    Look(oneshot::Sender<()>),
+    /// To know that tracking tells of everything now.
+    Tracked,
+}
+
+/// The guard, seen from the run.
+pub(super) struct Guard {
+    alarms: mpsc::UnboundedReceiver<Alarm>,
+    asks: mpsc::UnboundedSender<Ask>,
+    ready: watch::Receiver<bool>,
+    _task: JoinSet<()>,
+}
+
+/// The target, which is looked at when a connection to it came back.
+pub(super) struct Target {
+    pub(super) endpoint: Arc<Endpoint>,
+    pub(super) run_id: Option<String>,
+    pub(super) stats: Arc<Stats>,
+}
+
+impl Guard {
+    /// Looks for the first time, and goes on each second.
+    pub(super) async fn start(watched: Watched, target: Target) -> Self {
+        let (sender, alarms) = mpsc::unbounded_channel();
+        let (asks, asked) = mpsc::unbounded_channel();
+        let (told, ready) = watch::channel(true);
+        let mut watchdog = Watchdog::new(watched);
+        for alarm in watchdog.look().await {
+            let _ = sender.send(alarm);
+        }
+        let mut tasks = JoinSet::new();
+        tasks.spawn(guard(watchdog, target, sender, asked, told));
+        Self {
+            alarms,
+            asks,
+            ready,
+            _task: tasks,
+        }
+    }
+
+    /// The next alarm. Cancel safe.
+    pub(super) async fn next(&mut self) -> Alarm {
+        match self.alarms.recv().await {
+            Some(alarm) => alarm,
+            // The guard never ends by itself.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// An alarm that was given already.
+    pub(super) fn given(&mut self) -> Option<Alarm> {
+        self.alarms.try_recv().ok()
+    }
+
+    /// Looks now.
+    pub(super) async fn look(&self) {
+        let (sender, done) = oneshot::channel();
+        if self.asks.send(Ask::Look(sender)).is_ok() {
+            let _ = done.await;
+        }
+    }
+
+    /// Tracking tells of everything from now on.
+    pub(super) fn is_tracked_now(&self) {
+        let _ = self.asks.send(Ask::Tracked);
+    }
+
+    /// The source is at one with itself: not loading, and with its master.
+    pub(super) fn is_ready(&self) -> bool {
+        *self.ready.borrow()
+    }
+}
+
+async fn guard(
+    mut watchdog: Watchdog,
+    mut target: Target,
+    alarms: mpsc::UnboundedSender<Alarm>,
+    mut asked: mpsc::UnboundedReceiver<Ask>,
+    ready: watch::Sender<bool>,
+) {
+    let mut ticks = interval(LOOK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut reconnects = 0;
+    loop {
+        let answer = tokio::select! {
+            _ = ticks.tick() => None,
+            ask = asked.recv() => match ask {
+                Some(Ask::Look(answer)) => Some(answer),
+                Some(Ask::Tracked) => {
+                    watchdog.is_tracked_now();
+                    continue;
+                }
+                None => return,
+            },
+        };
+        for alarm in watchdog.look().await {
+            let _ = alarms.send(alarm);
+        }
+        ready.send_replace(watchdog.is_ready());
+        let now = target.stats.counts().reconnects.target;
+        if now != reconnects {
+            if let Some(replaced) = timeout(TARGET, target.was_replaced()).await.ok().flatten() {
+                reconnects = now;
+                if replaced {
+                    let _ = alarms.send(Alarm::Gap(
+                        "the target was restarted, or is another server: what it had confirmed may be lost"
+                            .into(),
+                    ));
+                }
+            }
+        }
+        if let Some(answer) = answer {
+            let _ = answer.send(());
+        }
+    }
+}
+
+impl Target {
+    /// Whether the server behind the target's address is another process now; `None` while it does not answer.
+    async fn was_replaced(&mut self) -> Option<bool> {
+        let Some(before) = &self.run_id else {
+            return Some(false);
+        };
+        let mut control = Control::open(&self.endpoint).await.ok()?;
+        let text: String = control.words(&["INFO", "server"]).await.ok()?;
+        let now = Info::parse(&text).text("run_id").map(str::to_owned)?;
+        let replaced = now != *before;
+        self.run_id = Some(now);
+        Some(replaced)
+    }
+}

@@ -1,0 +1,110 @@
+//! One scan of a live run: the first, one again after a gap, or of the slots that the set had no room for.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use crate::changed::Overflow;
+use crate::compare;
+use crate::entry::{Cause, Key, Mark};
+use crate::error::RunError;
+use crate::queue::Sender;
+use crate::session::{Session, deal};
+use crate::signal::Stop;
+use crate::stage::scan::{Ended, Purpose};
+use crate::stage::verify::Suspects;
+
+/// What is scanned.
+#[derive(Debug, Clone)]
+pub(super) enum What {
+    /// The source's keys, for the first time.
+    First,
+    /// The source's keys, after a gap.
+    Again,
+    /// The changed keys that the set had no room for.
+    Overflow(Arc<Overflow>),
+}
+
+type Work<'s> = Pin<Box<dyn Future<Output = Result<Ended, RunError>> + 's>>;
+
+/// A scan under way.
+pub(super) struct Pass<'s> {
+    what: What,
+    /// Gaps that there were when it began: it closes them.
+    covers: u64,
+    halt: Stop,
+    work: Work<'s>,
+}
+
+impl<'s> Pass<'s> {
+    /// Begins a scan that deals to these lanes.
+    pub(super) fn begin(session: &'s Session<'s>, lanes: &[Sender<Vec<Key>>], what: What) -> Self {
+        let halt = session.context.stop.child();
+        Self {
+            covers: session.context.stats.live.gaps(),
+            work: Box::pin(scan(session, lanes.to_vec(), what.clone(), halt.clone())),
+            what,
+            halt,
+        }
+    }
+
+    pub(super) fn what(&self) -> &What {
+        &self.what
+    }
+
+    pub(super) fn covers(&self) -> u64 {
+        self.covers
+    }
+
+    /// Takes no more keys in.
+    pub(super) fn halt(&self) {
+        self.halt.drain();
+    }
+
+    /// Waits for its end. Cancel safe.
+    pub(super) async fn done(&mut self) -> Result<Ended, RunError> {
+        self.work.as_mut().await
+    }
+}
+
+async fn scan(
+    session: &Session<'_>,
+    lanes: Vec<Sender<Vec<Key>>>,
+    what: What,
+    halt: Stop,
+) -> Result<Ended, RunError> {
+    let only = match &what {
+        What::Overflow(overflow) => Some(overflow.clone()),
+        What::First | What::Again => None,
+    };
+    let ended = session
+        .scan(Purpose::Replicate, lanes.clone())
+        .halted_by(halt)
+        .only(only.clone())
+        .run()
+        .await;
+    // After a gap nobody knows whether a key that the target alone has was deleted at the source.
+    let deletes = only.is_some()
+        || matches!(what, What::Again)
+            && session.config.verification.delete_extra
+            && !session.config.flow.dry_run;
+    if ended == Ended::Complete && deletes {
+        let suspects = Suspects::default();
+        compare::search(session, &suspects, only).await?;
+        let cause = match what {
+            What::Overflow(_) => Cause::Event,
+            What::First | What::Again => Cause::Scan,
+        };
+        let keys: Vec<Key> = suspects
+            .take()
+            .into_iter()
+            .map(|suspect| Key {
+                mark: Mark::new(cause, std::time::Duration::ZERO),
+                ..suspect.key
+            })
+            .collect();
+        session.context.stats.live.took(keys.len() as u64);
+        deal(lanes, keys).await;
+    }
+    Ok(ended)
+}
