@@ -21,7 +21,7 @@ use crate::entry::{Cause, Key, Mark, lane, road};
 use crate::transform::Rename;
 
 /// Ranks of `--event-order priority`; a key of unknown type is the last.
-pub const RANKS: usize = 9;
+pub const RANKS: u8 = 9;
 /// A key that costs much rests nine times as long as it took: it takes a tenth of the link at most.
 const REST: u32 = 9;
 /// A costly key that was read and not yet written rests for this long at least.
@@ -137,11 +137,7 @@ impl Changed {
             return false;
         }
         self.held.fetch_add(1, Relaxed);
-        let rank = if self.ranked {
-            rank.min(RANKS as u8 - 1)
-        } else {
-            0
-        };
+        let rank = if self.ranked { rank.min(RANKS - 1) } else { 0 };
         state.insert(name, way, rank, mark);
         drop(state);
         shard.filled.notify_one();

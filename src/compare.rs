@@ -92,7 +92,7 @@ pub async fn search(
     suspects: &Suspects,
     only: Option<Arc<Overflow>>,
 ) -> Result<Ended, RunError> {
-    let (keys, stages) = extra_lanes(session, suspects, only);
+    let (keys, stages) = extra_lanes(session, suspects, only.as_ref());
     let scan = session.scan_target(keys);
     let (ended, joined) = tokio::join!(scan.run(), join_all(stages));
     joined?;
@@ -186,7 +186,7 @@ fn lanes(session: &Session<'_>, suspects: &Suspects) -> (Vec<Sender<Vec<Key>>>, 
 fn extra_lanes(
     session: &Session<'_>,
     suspects: &Suspects,
-    only: Option<Arc<Overflow>>,
+    only: Option<&Arc<Overflow>>,
 ) -> (Vec<Sender<Vec<Key>>>, Stages) {
     let mut stages = JoinSet::new();
     let mut keys = Vec::new();
@@ -198,7 +198,7 @@ fn extra_lanes(
             Extra::new(
                 &session.config.selection,
                 session.rename.clone(),
-                only.clone(),
+                only.cloned(),
             ),
             receiver,
             suspects.clone(),

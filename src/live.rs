@@ -168,8 +168,10 @@ impl<'s> Run<'s> {
             self.ears.listen(*way);
         }
         while !self.is_listening() {
-            let report = self.ears.next().await;
-            self.report(report);
+            tokio::select! {
+                report = self.ears.next() => self.report(report),
+                alarm = self.guard.next() => self.alarm(alarm),
+            }
             if let Some(failure) = self.session.context.take_failure() {
                 return Err(failure);
             }
@@ -310,7 +312,6 @@ impl<'s> Run<'s> {
                     self.gap(&format!("{way}: {cause}"));
                 }
             }
-            Report::Flushed => self.gap("FLUSHALL or FLUSHDB at the source"),
             Report::Dead(way, why) => {
                 if self.expected.contains(&way) {
                     let failure = self.session.source.unusable(&format!("{way}: {why}"));
@@ -339,7 +340,7 @@ impl<'s> Run<'s> {
             }
             Alarm::Streams => self.look_at_streams(&self.follow.streams.all(false)),
             Alarm::OtherDatabases => self.follow.other_databases(),
-            Alarm::Unproven(line) => live.unproven(line),
+            Alarm::Unproven(words) => live.unproven(words),
             Alarm::Deaf(why) if self.choice.tracking => {
                 error!("{why}: listening by client tracking instead, and scanning again");
                 self.gap(&why);

@@ -21,7 +21,7 @@ pub async fn run(config: &Config, printer: &Printer, stop: &Stop) -> Result<Outc
             stop.clone()
         };
         let session = Session::start(config, printer, &inner).await?;
-        let outcome = session.watch(once(&session, stop)).await;
+        let outcome = session.watch(Box::pin(once(&session, stop))).await;
         let outcome = session.close(outcome)?;
         let Some(pause) = config.flow.repeat else {
             return Ok(outcome);

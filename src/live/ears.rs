@@ -11,13 +11,18 @@ use crate::error::RunError;
 use crate::server::Way;
 use crate::stage::watch::{Net, Reins, Report, WatchStage};
 
+/// Watches that wait to be started: there are two ways.
+const STAGES: usize = 8;
+/// Reports that wait to be read.
+const REPORTS: usize = 64;
+
 /// The thread, seen from the run.
 pub(super) struct Ears {
     endpoint: Arc<Endpoint>,
     net: Net,
     patience: (bool, Duration),
-    stages: mpsc::UnboundedSender<WatchStage>,
-    reports: mpsc::UnboundedReceiver<Report>,
+    stages: mpsc::Sender<WatchStage>,
+    reports: mpsc::Receiver<Report>,
     fence: watch::Sender<bool>,
     reins: Reins,
 }
@@ -29,8 +34,8 @@ impl Ears {
         net: Net,
         patience: (bool, Duration),
     ) -> Result<Self, RunError> {
-        let (stages, mut added) = mpsc::unbounded_channel::<WatchStage>();
-        let (sender, reports) = mpsc::unbounded_channel();
+        let (stages, mut added) = mpsc::channel::<WatchStage>(STAGES);
+        let (sender, reports) = mpsc::channel(REPORTS);
         let (fence, fenced) = watch::channel(false);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -78,8 +83,8 @@ impl Ears {
             self.reins.clone(),
             self.patience,
         );
-        // The thread lives as long as self.
-        let _ = self.stages.send(stage);
+        // The thread lives as long as self, and takes each at once.
+        let _ = self.stages.try_send(stage);
     }
 
     /// What happens next. Cancel safe.

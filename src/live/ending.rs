@@ -128,10 +128,7 @@ impl Run<'_> {
                 .line("a gap is being closed first: every key is looked at again");
         }
         for _ in 0..MOST_PASSES {
-            if let Some(pass) = &mut self.pass {
-                let ended = pass.done().await?;
-                self.end_pass(ended);
-            }
+            self.finish_pass().await?;
             if !self.scanned || session.context.has_failed() {
                 return Ok(());
             }
@@ -144,6 +141,18 @@ impl Run<'_> {
                 self.begin_overflow(overflow);
             } else {
                 return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the scan under way, if one is.
+    async fn finish_pass(&mut self) -> Result<(), RunError> {
+        while let Some(pass) = &mut self.pass {
+            tokio::select! {
+                ended = pass.done() => self.end_pass(ended?),
+                alarm = self.guard.next() => self.alarm(alarm),
+                report = self.ears.next() => self.report(report),
             }
         }
         Ok(())

@@ -15,6 +15,10 @@ const LOOK: Duration = Duration::from_secs(1);
 /// A target that does not answer does not hold the looks at the source up.
 const TARGET: Duration = Duration::from_secs(2);
 
+/// Alarms that wait to be read, and questions.
+const ALARMS: usize = 1024;
+const ASKS: usize = 16;
+
 /// What the guard is asked.
 enum Ask {
     /// To look now, and answer when it has.
@@ -25,8 +29,8 @@ enum Ask {
 
 /// The guard, seen from the run.
 pub(super) struct Guard {
-    alarms: mpsc::UnboundedReceiver<Alarm>,
-    asks: mpsc::UnboundedSender<Ask>,
+    alarms: mpsc::Receiver<Alarm>,
+    asks: mpsc::Sender<Ask>,
     ready: watch::Receiver<bool>,
     _task: JoinSet<()>,
 }
@@ -41,12 +45,12 @@ pub(super) struct Target {
 impl Guard {
     /// Looks for the first time, and goes on each second.
     pub(super) async fn start(watched: Watched, target: Target) -> Self {
-        let (sender, alarms) = mpsc::unbounded_channel();
-        let (asks, asked) = mpsc::unbounded_channel();
+        let (sender, alarms) = mpsc::channel(ALARMS);
+        let (asks, asked) = mpsc::channel(ASKS);
         let (told, ready) = watch::channel(true);
         let mut watchdog = Watchdog::new(watched);
         for alarm in watchdog.look().await {
-            let _ = sender.send(alarm);
+            let _ = sender.send(alarm).await;
         }
         let mut tasks = JoinSet::new();
         tasks.spawn(guard(watchdog, target, sender, asked, told));
@@ -75,14 +79,15 @@ impl Guard {
     /// Looks now.
     pub(super) async fn look(&self) {
         let (sender, done) = oneshot::channel();
-        if self.asks.send(Ask::Look(sender)).is_ok() {
+        if self.asks.send(Ask::Look(sender)).await.is_ok() {
             let _ = done.await;
         }
     }
 
     /// Tracking tells of everything from now on.
     pub(super) fn is_tracked_now(&self) {
-        let _ = self.asks.send(Ask::Tracked);
+        // It is asked one thing at a time: there is room.
+        let _ = self.asks.try_send(Ask::Tracked);
     }
 
     /// The source is at one with itself: not loading, and with its master.
@@ -94,8 +99,8 @@ impl Guard {
 async fn guard(
     mut watchdog: Watchdog,
     mut target: Target,
-    alarms: mpsc::UnboundedSender<Alarm>,
-    mut asked: mpsc::UnboundedReceiver<Ask>,
+    alarms: mpsc::Sender<Alarm>,
+    mut asked: mpsc::Receiver<Ask>,
     ready: watch::Sender<bool>,
 ) {
     let mut ticks = interval(LOOK);
@@ -114,19 +119,17 @@ async fn guard(
             },
         };
         for alarm in watchdog.look().await {
-            let _ = alarms.send(alarm);
+            let _ = alarms.send(alarm).await;
         }
         ready.send_replace(watchdog.is_ready());
         let now = target.stats.counts().reconnects.target;
-        if now != reconnects {
-            if let Some(replaced) = timeout(TARGET, target.was_replaced()).await.ok().flatten() {
-                reconnects = now;
-                if replaced {
-                    let _ = alarms.send(Alarm::Gap(
-                        "the target was restarted, or is another server: what it had confirmed may be lost"
-                            .into(),
-                    ));
-                }
+        if now != reconnects
+            && let Ok(Some(replaced)) = timeout(TARGET, target.was_replaced()).await
+        {
+            reconnects = now;
+            if replaced {
+                let cause = "the target was restarted, or is another server: what it had confirmed may be lost";
+                let _ = alarms.send(Alarm::Gap(cause.into())).await;
             }
         }
         if let Some(answer) = answer {

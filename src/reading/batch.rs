@@ -86,6 +86,10 @@ enum Column {
 
 /// A batch, sent or to be sent.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one thing that is known of its answers"
+)]
 pub(crate) struct Batch {
     pub(crate) road: Road,
     pub(crate) keys: Vec<Key>,

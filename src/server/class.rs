@@ -133,8 +133,7 @@ impl Class {
             b"del" | b"expire" | b"persist" | b"restore" | b"rename_from" | b"rename_to"
             | b"move_from" | b"move_to" | b"copy_to" | b"new" => Self::Generic,
             b"sortstore" => Self::List,
-            b"set" | b"setrange" | b"setbit" => Self::String,
-            b"hyperloglog" | b"pfadd" => Self::String,
+            b"set" | b"setrange" | b"setbit" | b"pfadd" => Self::String,
             _ if event.starts_with(b"json.") => Self::Json,
             _ if event.starts_with(b"ts.") => Self::TimeSeries,
             _ => match event.first() {

@@ -41,7 +41,7 @@ pub struct Inspection {
 
 impl Inspection {
     fn is_needed(&self, key: &Key) -> bool {
-        let kind = !self.kinds.is_empty() && !(self.scan_knows_kind && !key.mark.is_event());
+        let kind = !self.kinds.is_empty() && (!self.scan_knows_kind || key.mark.is_event());
         kind || self.memory_limit.is_some()
     }
 }

@@ -6,7 +6,7 @@ mod message;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, mpsc::UnboundedSender, watch};
+use tokio::sync::{Notify, mpsc::Sender, watch};
 use tokio::time::{sleep, sleep_until};
 
 use self::message::{Heard, Messages};
@@ -50,8 +50,6 @@ pub enum Report {
     Listening(Way, Option<i64>),
     /// It was lost, for this reason, and is opened again.
     Lost(Way, String),
-    /// Tracking says that any key may have changed.
-    Flushed,
     /// Everything that the source told before the fence was asked for is marked; the connection is closed.
     Fenced(Way),
     /// The connection was lost, or was away, when the fence was asked for.
@@ -64,7 +62,7 @@ pub enum Report {
 #[derive(Debug, Clone)]
 pub struct Reins {
     /// What happens is told here.
-    pub reports: UnboundedSender<Report>,
+    pub reports: Sender<Report>,
     /// Turns true: the end is to be fenced.
     pub fence: watch::Receiver<bool>,
     /// The connection is to be dropped: the source holds too much for it.
@@ -113,7 +111,7 @@ impl WatchStage {
         let mut away: Option<Instant> = None;
         loop {
             if *self.reins.fence.borrow() {
-                return self.tell(Report::Unfenced(self.way));
+                return self.tell(Report::Unfenced(self.way)).await;
             }
             let mut fence = self.reins.fence.clone();
             let opened = tokio::select! {
@@ -124,14 +122,14 @@ impl WatchStage {
                 Ok((connection, id)) => {
                     away = None;
                     backoff = Backoff::default();
-                    self.tell(Report::Listening(self.way, id));
+                    self.tell(Report::Listening(self.way, id)).await;
                     match self.listen(connection).await {
-                        Ended::Fenced => return self.tell(Report::Fenced(self.way)),
+                        Ended::Fenced => return self.tell(Report::Fenced(self.way)).await,
                         Ended::Lost(why) => {
-                            self.tell(Report::Lost(self.way, why.clone()));
+                            self.tell(Report::Lost(self.way, why.clone())).await;
                             if !self.reconnects {
                                 let why = format!("{why}, and --no-auto-reconnect was given");
-                                return self.tell(Report::Dead(self.way, why));
+                                return self.tell(Report::Dead(self.way, why)).await;
                             }
                             why
                         }
@@ -143,16 +141,17 @@ impl WatchStage {
             if since.elapsed() > self.patience {
                 let patience = self.patience.as_secs();
                 let why = format!("{why}; given up after {patience} s (--reconnect-timeout)");
-                return self.tell(Report::Dead(self.way, why));
+                return self.tell(Report::Dead(self.way, why)).await;
             }
             tracing::debug!("{}: {why}; listening again", self.way);
             sleep(backoff.pause()).await;
         }
     }
 
-    fn tell(&self, report: Report) {
+    /// Nothing is read meanwhile: no connection is open then.
+    async fn tell(&self, report: Report) {
         // Nobody listens any more when the run is being torn down.
-        let _ = self.reins.reports.send(report);
+        let _ = self.reins.reports.send(report).await;
     }
 
     /// Connects, subscribes, and waits for the confirmation.
@@ -179,13 +178,13 @@ impl WatchStage {
     async fn listen(&mut self, mut connection: Connection) -> Ended {
         let mut messages = Messages::default();
         let mut fence = self.reins.fence.clone();
-        let (mut pings, mut pongs) = (0_u64, 0_u64);
+        let (mut asked, mut answered) = (0_u64, 0_u64);
         // PONGs that a fence waits for.
         let mut fenced: Option<u64> = None;
         let mut heard = Instant::now();
         loop {
             let limit = SILENCE.min(connection.limit());
-            let waits = pongs < pings;
+            let waits = answered < asked;
             let due = heard + if waits { limit } else { PING_EVERY };
             let moved = tokio::select! {
                 biased;
@@ -195,16 +194,16 @@ impl WatchStage {
                 }
                 _ = fence.wait_for(|fence| *fence), if fenced.is_none() => {
                     // Tracking's messages come at the end of a turn of the server's loop: only the second answer is behind.
-                    pings += 1;
+                    asked += 1;
                     connection.outgoing().words(&[b"PING"]);
-                    fenced = Some(pings + 1);
+                    fenced = Some(asked + 1);
                     None
                 }
                 () = sleep_until(due.into()) => {
                     if waits {
                         return Ended::Lost(format!("no answer to PING within {} s", limit.as_secs()));
                     }
-                    pings += 1;
+                    asked += 1;
                     connection.outgoing().words(&[b"PING"]);
                     heard = Instant::now();
                     None
@@ -220,16 +219,16 @@ impl WatchStage {
                     if any {
                         heard = Instant::now();
                     }
-                    pongs += answers;
+                    answered += answers;
                 }
                 Err(why) => return Ended::Lost(why),
             }
             if let Some(last) = fenced {
-                if pongs >= last {
+                if answered >= last {
                     return Ended::Fenced;
                 }
-                if pongs + 1 == last && pings < last {
-                    pings += 1;
+                if answered + 1 == last && asked < last {
+                    asked += 1;
                     connection.outgoing().words(&[b"PING"]);
                 }
             }
@@ -251,7 +250,9 @@ impl WatchStage {
                     continue;
                 }
                 Heard::Everything => {
-                    self.tell(Report::Flushed);
+                    let cause = "FLUSHALL or FLUSHDB at the source";
+                    tracing::warn!("gap: {cause}");
+                    self.net.stats.live.gap(cause);
                     continue;
                 }
                 Heard::Refused(span) => {

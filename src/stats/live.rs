@@ -1,6 +1,6 @@
 //! What a live run counts beside: events, the keys that wait, the lag, gaps, hot keys, and what could not be proved.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ const KEPT_GAPS: usize = 100;
 /// The live part of a run's counters.
 #[derive(Debug, Default)]
 pub struct Live {
-    is_live: AtomicBool,
+    listens: AtomicBool,
     ways: Mutex<Vec<&'static str>>,
     since: Mutex<Option<Instant>>,
     events: AtomicU64,
@@ -123,7 +123,7 @@ pub struct LiveSummary {
 impl Live {
     /// The run listens from now on, in these ways.
     pub fn listens(&self, ways: &[&'static str]) {
-        self.is_live.store(true, Relaxed);
+        self.listens.store(true, Relaxed);
         *lock(&self.ways) = ways.to_vec();
         lock(&self.since).get_or_insert_with(Instant::now);
     }
@@ -131,7 +131,7 @@ impl Live {
     /// Whether the run is live.
     #[must_use]
     pub fn is_live(&self) -> bool {
-        self.is_live.load(Relaxed)
+        self.listens.load(Relaxed)
     }
 
     /// Events of keys that the run wants.
@@ -276,13 +276,13 @@ impl Live {
     fn hot_keys(&self) -> Vec<HotKey> {
         let hot = lock(&self.hot);
         // What was copied once is not hot, however large it is.
-        let by_cost: BTreeMap<_, _> = hot
+        let by_cost: BTreeSet<_> = hot
             .iter()
             .filter(|(_, cost)| cost.copies > 1)
-            .map(|(key, cost)| ((cost.bytes, cost.copies, key), ()))
+            .map(|(key, cost)| (cost.bytes, cost.copies, key))
             .collect();
         by_cost
-            .into_keys()
+            .into_iter()
             .rev()
             .take(HOT)
             .map(|(bytes, copies, key)| HotKey {
