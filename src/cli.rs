@@ -3,6 +3,7 @@
 mod connect;
 mod job;
 mod later;
+mod live;
 
 use std::fmt;
 
@@ -11,6 +12,7 @@ use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 pub use connect::{Bare, SourceSide, TargetSide};
 pub use job::{Changes, Checking, Job, Keys, Pace, Trouble};
 pub use later::{Foreign, Later, Unread};
+pub use live::Live;
 
 /// The program.
 #[derive(Debug, Parser)]
@@ -45,12 +47,13 @@ const PROGRAM_USAGE: &str = "riot replicate [OPTIONS] SOURCE TARGET
 const PROGRAM_NOTES: &str = "\
 Examples:
   riot replicate redis://10.0.0.5:6379 rediss://user:secret@cache.example.com:6380/2
+  riot replicate --mode live 10.0.0.5:6379 10.1.0.9:6379
   riot compare 10.0.0.5:6379 10.1.0.9:6379
   riot -h 10.0.0.5 -n 1 replicate -h 10.1.0.9 -n 1
 
 -h is the host, as in redis-cli. Every option of a command: riot COMMAND --help
 
-Exit status: 0 done and equal; 1 differences or failed keys; 2 the command line; 3 a server; 130 interrupted";
+Exit status: 0 done and equal; 1 differences, failed keys or an open gap; 2 the command line; 3 a server; 130 interrupted";
 
 const JOB_NOTES: &str = "\
 SOURCE and TARGET: host, host:port, redis://[[user:]password@]host[:port][/db], rediss:// for TLS,
@@ -64,7 +67,7 @@ Durations: 100ms, 5s, 2m, 1h, 1d; a bare number is milliseconds. Sizes: 512KB, 5
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Copy the source's keys to the target, then compare
+    /// Copy the source's keys to the target, once or live, then compare
     #[command(alias = "sync", override_usage = "riot replicate [OPTIONS] SOURCE TARGET
        riot [SOURCE CONNECTION] replicate [OPTIONS] [TARGET CONNECTION]", after_help = JOB_NOTES)]
     Replicate(Box<Job>),
@@ -175,16 +178,21 @@ const NOT_COMPARE: &[&str] = &[
     "wait_timeout",
     "compare",
     "no_verify",
+    "live",
+    "events",
+    "event_queue",
+    "event_order",
+    "flush_interval",
+    "idle_timeout",
+    "accept_unproven",
 ];
 
 /// Those that `replicate` does not have, or not yet.
-const NOT_REPLICATE: &[&str] = &[
-    "quick",
-    "repair",
-    "delete_extra",
-    "no_stream_msg_id",
-    "stream_prune",
-];
+const NOT_REPLICATE: &[&str] = &["quick", "repair", "no_stream_msg_id", "stream_prune"];
+
+/// What `replicate` says of `--delete-extra`, as it has no `--repair`.
+const LIVE_DELETE_EXTRA: &str =
+    "Live, where changes may have been missed: delete keys that only the target has";
 
 /// clap's command, with each command's help showing its own options alone.
 #[must_use]
@@ -196,9 +204,12 @@ pub fn command() -> clap::Command {
             })
         })
         .mut_subcommand("replicate", |command| {
-            NOT_REPLICATE.iter().fold(command, |command, id| {
-                command.mut_arg(id, |argument| argument.hide(true))
-            })
+            NOT_REPLICATE
+                .iter()
+                .fold(command, |command, id| {
+                    command.mut_arg(id, |argument| argument.hide(true))
+                })
+                .mut_arg("delete_extra", |argument| argument.help(LIVE_DELETE_EXTRA))
         })
 }
 

@@ -3,7 +3,7 @@
 
 use tokio::task::JoinSet;
 
-use crate::config::{Auto, Depth, Side};
+use crate::config::Depth;
 use crate::copy;
 use crate::entry::Key;
 use crate::error::RunError;
@@ -97,16 +97,7 @@ async fn repair(session: &Session<'_>, left: Vec<Suspect>) -> Result<Vec<Suspect
 
 /// How many lanes, and their inputs.
 fn inputs(session: &Session<'_>) -> Vec<Ends> {
-    let count = match session.config.flow.write_lanes {
-        Auto::Fixed(lanes) => lanes.max(1),
-        Auto::Measured => session
-            .suited_lanes(Side::Source)
-            .max(session.suited_lanes(Side::Target)),
-    };
-    let count = count
-        .min(session.pool(Side::Source).saturating_sub(1).max(1))
-        .min(session.pool(Side::Target).max(1));
-    (0..count)
+    (0..session.lanes.compare)
         .map(|_| queue::<Vec<Key>>(QUEUED_KEYS, usize::MAX))
         .collect()
 }

@@ -1,9 +1,8 @@
 //! The lanes that copy keys: built for a whole scan, or for a list of keys.
 
 use tokio::task::JoinSet;
-use tracing::warn;
 
-use crate::config::{Auto, Side};
+use crate::config::Auto;
 use crate::entry::{Key, Parcel};
 use crate::error::RunError;
 use crate::queue::{Sender, queue};
@@ -47,19 +46,6 @@ pub async fn list(session: &Session<'_>, keys: Vec<Key>) -> Result<(), RunError>
 fn lanes(session: &Session<'_>) -> (Vec<Sender<Vec<Key>>>, JoinSet<anyhow::Result<()>>) {
     let config = session.config;
     let context = &session.context;
-    let readers = count(
-        config.flow.read_lanes,
-        session.suited_lanes(Side::Source),
-        // One connection scans.
-        session.pool(Side::Source).saturating_sub(1),
-        "--read-threads",
-    );
-    let writers = count(
-        config.flow.write_lanes,
-        session.suited_lanes(Side::Target),
-        session.pool(Side::Target),
-        "--threads",
-    );
     let batch = match config.flow.write_batch {
         Auto::Fixed(keys) => keys.max(1),
         Auto::Measured => write::BATCH_KEYS,
@@ -70,7 +56,7 @@ fn lanes(session: &Session<'_>) -> (Vec<Sender<Vec<Key>>>, JoinSet<anyhow::Resul
     };
     let mut stages = JoinSet::new();
     let mut parcels = Vec::new();
-    for _ in 0..writers {
+    for _ in 0..session.lanes.write {
         let (sender, receiver) = queue::<Parcel>(between, QUEUED_BYTES);
         parcels.push(sender);
         let lane = WriteLane::new(
@@ -82,7 +68,7 @@ fn lanes(session: &Session<'_>) -> (Vec<Sender<Vec<Key>>>, JoinSet<anyhow::Resul
         stages.spawn(lane.run());
     }
     let mut keys = Vec::new();
-    for _ in 0..readers {
+    for _ in 0..session.lanes.read {
         let (sender, receiver) = queue::<Vec<Key>>(QUEUED_KEYS, usize::MAX);
         keys.push(sender);
         let lane = ReadLane::new(
@@ -101,22 +87,15 @@ fn lanes(session: &Session<'_>) -> (Vec<Sender<Vec<Key>>>, JoinSet<anyhow::Resul
 
 /// Types and sizes that are looked at before a key is read: what SCAN could not filter.
 fn inspection(session: &Session<'_>) -> Inspection {
+    let live = session.config.live.is_some();
+    let types = &session.config.selection.types;
     Inspection {
-        kinds: session.inspected_types().to_vec(),
+        kinds: if live {
+            types.clone()
+        } else {
+            session.inspected_types().to_vec()
+        },
+        scan_knows_kind: live && session.scanned_type().is_some(),
         memory_limit: session.config.selection.memory_limit,
     }
-}
-
-fn count(told: Auto<usize>, suited: usize, pool: usize, option: &str) -> usize {
-    let wanted = match told {
-        Auto::Fixed(lanes) => lanes.max(1),
-        Auto::Measured => return suited.min(pool.max(1)),
-    };
-    if wanted > pool.max(1) {
-        warn!(
-            "{option} {wanted} is more than the pool has left for it: {} lanes are used (raise --pool)",
-            pool.max(1)
-        );
-    }
-    wanted.min(pool.max(1))
 }

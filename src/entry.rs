@@ -1,6 +1,7 @@
 //! What flows between stages: keys, and entries read for them.
 
 use std::hash::{BuildHasher, Hasher};
+use std::time::Duration;
 
 use bytes::Bytes;
 use foldhash::fast::FixedState;
@@ -10,6 +11,74 @@ use crate::queue::{Lease, Weight};
 /// Milliseconds since the epoch, on a server's clock.
 pub type Millis = i64;
 
+/// Why a key is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// A scan gave it.
+    Scan,
+    /// An event of the run's own database named it.
+    Event,
+    /// An event named it that may have been another database's.
+    DoubtfulEvent,
+    /// It is a stream whose turn it is.
+    Turn,
+}
+
+/// Why a key is looked at, and since when: eight bytes, for every key has one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Mark(u64);
+
+/// Where the cause lies in a mark.
+const CAUSE: u32 = 62;
+
+impl Mark {
+    /// A mark of this cause, at a time since the run began.
+    #[must_use]
+    pub fn new(cause: Cause, at: Duration) -> Self {
+        let micros = u64::try_from(at.as_micros()).unwrap_or(u64::MAX) & ((1 << CAUSE) - 1);
+        let cause: u64 = match cause {
+            Cause::Scan => 0,
+            Cause::Event => 1,
+            Cause::DoubtfulEvent => 2,
+            Cause::Turn => 3,
+        };
+        Self(cause << CAUSE | micros)
+    }
+
+    /// Why the key is looked at.
+    #[must_use]
+    pub fn cause(self) -> Cause {
+        match self.0 >> CAUSE {
+            0 => Cause::Scan,
+            1 => Cause::Event,
+            2 => Cause::DoubtfulEvent,
+            _ => Cause::Turn,
+        }
+    }
+
+    /// When that was, since the run began.
+    #[must_use]
+    pub fn at(self) -> Duration {
+        Duration::from_micros(self.0 & ((1 << CAUSE) - 1))
+    }
+
+    /// The eight bytes.
+    pub(crate) fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// The mark of these eight bytes.
+    pub(crate) fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    /// Whether an event named the key.
+    #[must_use]
+    pub fn is_event(self) -> bool {
+        matches!(self.cause(), Cause::Event | Cause::DoubtfulEvent)
+    }
+}
+
 /// A key, its bytes as the server has them, and the hash that picks its lanes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Key {
@@ -17,6 +86,8 @@ pub struct Key {
     pub name: Bytes,
     /// Hash of the name at the target: a key has one road through the lanes.
     pub road: u64,
+    /// Why it is looked at.
+    pub mark: Mark,
 }
 
 impl Key {
@@ -24,15 +95,25 @@ impl Key {
     #[must_use]
     pub fn new(name: Bytes, target: &[u8]) -> Self {
         let road = road(target);
-        Self { name, road }
+        Self {
+            name,
+            road,
+            mark: Mark::default(),
+        }
     }
 
     /// The lane of `lanes` that this key takes.
     #[must_use]
     pub fn lane(&self, lanes: usize) -> usize {
-        // The high half: the low bits index tables elsewhere.
-        usize::try_from(self.road >> 32).unwrap_or_default() % lanes.max(1)
+        lane(self.road, lanes)
     }
+}
+
+/// The lane of `lanes` that a road takes.
+#[must_use]
+pub fn lane(road: u64, lanes: usize) -> usize {
+    // The high half: the low bits index tables elsewhere.
+    usize::try_from(road >> 32).unwrap_or_default() % lanes.max(1)
 }
 
 /// The hash that picks lanes.
@@ -48,6 +129,10 @@ pub fn road(name: &[u8]) -> u64 {
 pub enum Value {
     /// Nothing: the target's key is deleted.
     Gone,
+    /// Nothing that the run wants: the target's key is deleted where it is of a type that the run would have written.
+    Unwanted,
+    /// Nothing, but the key may have been another database's: the target's key is looked for, and left alone.
+    Doubtful,
     /// A string.
     Text(Bytes),
     /// A DUMP payload.
@@ -73,7 +158,7 @@ impl Entry {
     #[must_use]
     pub fn value_len(&self) -> usize {
         match &self.value {
-            Value::Gone => 0,
+            Value::Gone | Value::Unwanted | Value::Doubtful => 0,
             Value::Text(bytes) | Value::Payload(bytes) => bytes.len(),
         }
     }
@@ -109,6 +194,16 @@ impl Weight for Parcel {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mark_keeps_its_cause_and_its_time() {
+        let at = Duration::from_micros(123_456_789);
+        for cause in [Cause::Scan, Cause::Event, Cause::DoubtfulEvent, Cause::Turn] {
+            let mark = Mark::new(cause, at);
+            assert_eq!((mark.cause(), mark.at()), (cause, at));
+        }
+        assert_eq!(Mark::default().cause(), Cause::Scan);
+    }
 
     #[test]
     fn a_key_always_takes_the_same_lane() {

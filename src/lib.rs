@@ -22,6 +22,7 @@
 //! - [`logging`], [`output`], [`stats`], [`text`]: what the operator sees
 //! - [`signal`], [`clock`], [`retry`], [`error`], [`config`]: what all stand on
 
+pub mod changed;
 pub mod cli;
 pub mod clock;
 pub mod compare;
@@ -30,6 +31,7 @@ pub mod copy;
 pub mod entry;
 pub mod error;
 pub mod filter;
+pub mod follow;
 pub mod logging;
 pub mod output;
 pub mod queue;

@@ -16,9 +16,9 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 pub use self::lines::{difference_line, server_line};
 use self::meter::{Meter, Rates};
-use self::progress::{keys_done, whole};
+use self::progress::{Following, keys_done, whole};
 use crate::config::{Console, LogFormat, LogTarget, Progress, ReportFormat};
-use crate::stats::{Difference, Latencies, Phase, Stats, Summary};
+use crate::stats::{Counts, Difference, Latencies, Latency, Phase, Stats, Summary};
 pub use crate::text::printable;
 
 /// The target of log events that carry progress: logging shows them whatever its level.
@@ -60,11 +60,48 @@ struct Stage {
     stats: Arc<Stats>,
     phase: Phase,
     started: Instant,
-    keys_before: u64,
+    done_before: u64,
     bytes_before: u64,
     meter: Meter,
     bar: Option<ProgressBar>,
     logged: Instant,
+    /// The lag that the bar shows, and since when.
+    lag: Option<(Instant, Latency)>,
+}
+
+impl Stage {
+    /// What the speed is measured by: keys, or events while it listens.
+    fn done(&self, counts: &Counts) -> u64 {
+        done(self.phase, counts, &self.stats)
+    }
+
+    /// Changes, where they are followed meanwhile.
+    fn following(&self, lag: Option<Latency>) -> Option<Following> {
+        let live = &self.stats.live;
+        (live.is_live() && self.phase != Phase::Comparing).then(|| Following::new(live, lag))
+    }
+
+    /// The lag of the last `rate`, for a bar: one that changed with each drawing could not be read.
+    fn steady_lag(&mut self, rate: Duration) -> Option<Latency> {
+        if self.phase != Phase::Listening {
+            return None;
+        }
+        match self.lag {
+            Some((since, lag)) if since.elapsed() < rate => Some(lag),
+            _ => {
+                let lag = self.stats.live.recent_lag();
+                self.lag = Some((Instant::now(), lag));
+                Some(lag)
+            }
+        }
+    }
+}
+
+fn done(phase: Phase, counts: &Counts, stats: &Stats) -> u64 {
+    match phase {
+        Phase::Listening => stats.live.events(),
+        _ => keys_done(phase, counts),
+    }
 }
 
 impl fmt::Debug for Printer {
@@ -179,7 +216,7 @@ impl Printer {
     pub fn start(&self, stats: Arc<Stats>, phase: Phase) {
         self.finish_phase();
         let counts = stats.counts();
-        let keys_before = keys_done(phase, &counts);
+        let done_before = done(phase, &counts, &stats);
         let now = Instant::now();
         let bar = self.shared.bars.as_ref().map(|bars| {
             let bar = bars.add(ProgressBar::no_length());
@@ -192,11 +229,12 @@ impl Printer {
         *self.stage() = Some(Stage {
             phase,
             started: now,
-            keys_before,
+            done_before,
             bytes_before: counts.bytes_read,
-            meter: Meter::new(keys_before, counts.bytes_read),
+            meter: Meter::new(done_before, counts.bytes_read),
             bar,
             logged: now,
+            lag: None,
             stats,
         });
         if self.shared.bars.is_some() {
@@ -209,13 +247,18 @@ impl Printer {
         let mut guard = self.stage();
         let Some(stage) = guard.as_mut() else { return };
         let counts = stage.stats.counts();
-        let keys = keys_done(stage.phase, &counts);
+        let done = stage.done(&counts);
         let rates = stage
             .meter
-            .observe(stage.started.elapsed(), keys, counts.bytes_read);
-        let progress = progress::Progress::new(stage.phase, &counts, rates, None);
-        if let Some(bar) = &stage.bar {
-            bar.set_message(self.bar_line(&progress));
+            .observe(stage.started.elapsed(), done, counts.bytes_read);
+        let phase = stage.phase;
+        let now = |following| progress::Progress::new(phase, &counts, rates, None, following);
+        if stage.bar.is_some() {
+            let lag = stage.steady_lag(self.shared.rate);
+            let line = self.bar_line(&now(stage.following(lag)));
+            if let Some(bar) = &stage.bar {
+                bar.set_message(line);
+            }
             return;
         }
         // A timer that is a little early must not make this line wait for the next tick.
@@ -225,6 +268,8 @@ impl Printer {
             return;
         }
         stage.logged = Instant::now();
+        let lag = (phase == Phase::Listening).then(|| stage.stats.live.recent_lag());
+        let progress = now(stage.following(lag));
         let stats = Arc::clone(&stage.stats);
         // The log writes through this printer.
         drop(guard);
@@ -239,11 +284,17 @@ impl Printer {
         let counts = stage.stats.counts();
         let took = stage.started.elapsed();
         let rates = Rates::over(
-            keys_done(stage.phase, &counts).saturating_sub(stage.keys_before),
+            stage.done(&counts).saturating_sub(stage.done_before),
             counts.bytes_read.saturating_sub(stage.bytes_before),
             took,
         );
-        let progress = progress::Progress::new(stage.phase, &counts, rates, Some(took));
+        // As the speed is that of the whole phase, so is the lag that of the whole run.
+        let lag = (stage.phase == Phase::Listening)
+            .then(|| stage.stats.live.summary())
+            .flatten()
+            .map(|live| live.lag);
+        let following = stage.following(lag);
+        let progress = progress::Progress::new(stage.phase, &counts, rates, Some(took), following);
         if let (Some(bars), Some(bar)) = (&self.shared.bars, &stage.bar) {
             bar.finish_and_clear();
             bars.remove(bar);
@@ -268,13 +319,26 @@ impl Printer {
         } else {
             Latencies::new()
         };
+        let rate = whole(progress.rates.keys);
+        let (keys_per_second, events_per_second) = if progress.counts_events() {
+            (None, Some(rate))
+        } else {
+            (Some(rate), None)
+        };
+        let following = progress.following;
+        let lag = following.and_then(|following| following.lag);
         tracing::info!(
             target: PROGRESS,
             phase = progress.phase_name(),
             keys = progress.keys,
             total_keys = progress.total,
             percent = progress.percent(),
-            keys_per_second = whole(progress.rates.keys),
+            events = following.map(|following| following.events),
+            waiting = following.map(|following| following.waiting),
+            lag_p50_us = lag.map(|lag| lag.p50_us),
+            lag_p99_us = lag.map(|lag| lag.p99_us),
+            keys_per_second,
+            events_per_second,
             bytes_per_second = whole(progress.rates.bytes),
             "{}",
             progress.log_line(&latencies)

@@ -6,6 +6,7 @@ mod endpoint;
 mod flow;
 mod glob;
 mod keys;
+mod live;
 mod prompt;
 mod refuse;
 mod rewrite;
@@ -26,7 +27,7 @@ use clap::error::ErrorKind;
 use clap::{ArgMatches, FromArgMatches};
 
 use crate::cli::{self, Cli, Global, Job};
-use crate::config::{Address, Command, Config, Endpoint, Password, Side};
+use crate::config::{Address, Command, Config, Endpoint, Password, Rewrite, Side, Verification};
 use words::Words;
 
 /// What a command line comes to.
@@ -266,19 +267,19 @@ fn run(
     surroundings: &Surroundings<'_>,
 ) -> Result<(Config, Vec<String>), UsageError> {
     let mut notices = Vec::new();
-    let command = refuse::job(command, &mut job)?;
+    let mode = refuse::job(command, &mut job)?;
+    let command = mode.command();
     let console = console::resolve(global, surroundings.terminal, &mut notices)?;
     let (source_words, target_words) = sides(&job, bare)?;
     let selection = keys::resolve(&job.keys, &mut notices)?;
     let rewrite = rewrite::resolve(&job.changes)?;
     let flow = flow::flow(&job, global, &mut notices)?;
     let verification = flow::verification(command, &job, &mut notices)?;
-    if verification.both && !rewrite::can_be_told_back(&rewrite) {
-        return Err(UsageError::new(
-            "--both",
-            "needs names that can be told back to the source's: no --key-replace, and exactly one #{key} in --key-process",
-        ));
+    let live = live::resolve(mode, &job.live, &mut notices)?;
+    if live.is_some() {
+        live::refuse_type_in_names(&rewrite)?;
     }
+    refuse_lost_names(&verification, &rewrite)?;
 
     let anything_said = job.source.is_some()
         || !source_words.options().is_empty()
@@ -299,6 +300,9 @@ fn run(
         &mut notices,
     )?;
     refuse_same(&source.endpoint, &target.endpoint, anything_said)?;
+    if let (Some(live), Some(resp)) = (&live, &source_words.resp) {
+        live::refuse_tracking_without_resp3(live, &source.endpoint, &resp.option)?;
+    }
     // Last, so that nobody types a password for words that are wrong.
     let source = ask(source, surroundings)?;
     let target = ask(target, surroundings)?;
@@ -310,11 +314,29 @@ fn run(
             selection,
             rewrite,
             flow,
-            live: None,
+            live,
             verification,
             console,
         },
         notices,
+    ))
+}
+
+/// What is to be looked for by its name at the target needs a name that tells the source's.
+fn refuse_lost_names(verification: &Verification, rewrite: &Rewrite) -> Result<(), UsageError> {
+    let option = if verification.both {
+        "--both"
+    } else if verification.delete_extra {
+        "--delete-extra"
+    } else {
+        return Ok(());
+    };
+    if rewrite::can_be_told_back(rewrite) {
+        return Ok(());
+    }
+    Err(UsageError::new(
+        option,
+        "needs names that can be told back to the source's: no --key-replace, and exactly one #{key} in --key-process",
     ))
 }
 

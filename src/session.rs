@@ -1,17 +1,22 @@
 //! What a command's stages stand on: both sides probed, their links, the shared context, and the end with its report.
 
+mod lanes;
+
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::Instant;
 
 use tokio::task::JoinSet;
 use tracing::warn;
 
+pub use self::lanes::Lanes;
+use crate::changed::Changed;
 use crate::clock::SAME;
-use crate::config::{Address, Carriage, Command, Config, Depth, Endpoint, Side};
+use crate::config::{self, Address, Carriage, Command, Config, Depth, Endpoint, Side};
 use crate::entry::Key;
 use crate::error::RunError;
 use crate::filter::Filter;
+use crate::follow::Follow;
 use crate::output::{Printer, server_line};
 use crate::queue::Sender;
 use crate::server::{Monitor, Needs, Profile, probe};
@@ -35,21 +40,8 @@ pub enum Outcome {
     Interrupted,
 }
 
-/// Lanes to a server that is near: it answers from one thread, and one connection keeps that busy.
-const NEAR: usize = 1;
-/// With TLS there is work for another core.
-const ENCRYPTED: usize = 2;
-/// One TCP connection does not fill a long way.
-const FAR: usize = 4;
-/// From this round trip on a server is far.
-const FAR_AWAY: Duration = Duration::from_millis(10);
 /// Keys that are dealt to a lane at once.
 const DEALT: usize = 500;
-/// A scan and a read lane.
-const LEAST_AT_SOURCE: usize = 2;
-/// A write lane.
-const LEAST_AT_TARGET: usize = 1;
-
 /// One run between two servers.
 pub struct Session<'a> {
     /// What was told.
@@ -58,6 +50,8 @@ pub struct Session<'a> {
     pub printer: &'a Printer,
     /// What the stages share.
     pub context: Arc<Context>,
+    /// How many lanes there are.
+    pub lanes: Lanes,
     /// Names at the target.
     pub rename: Arc<Rename>,
     /// The source's connections.
@@ -89,10 +83,16 @@ impl<'a> Session<'a> {
         let target_profile = probe(&config.target, target_needs(config), patience).await?;
         show(printer, &config.target, &target_profile);
         refuse_same_database(config, &source_profile, &target_profile)?;
+        let lanes = Lanes::of(config, &source_profile, &target_profile);
+        let follow = config
+            .live
+            .as_ref()
+            .map(|live| Arc::new(follow(config, live, &source_profile, lanes)));
         let context = Arc::new(Context::new(
             stats.clone(),
             config.flow.clone(),
             stop.clone(),
+            follow,
         ));
         for (side, profile) in [
             (Side::Source, &source_profile),
@@ -102,7 +102,11 @@ impl<'a> Session<'a> {
                 context.clocks.set(side, offset);
             }
             for line in &profile.unproven {
-                stats.note(line.as_str());
+                if config.live.is_some() {
+                    stats.live.unproven(line.as_str());
+                } else {
+                    stats.note(line.as_str());
+                }
             }
             for line in &profile.warnings {
                 warn!("{line}");
@@ -130,6 +134,7 @@ impl<'a> Session<'a> {
         Ok(Self {
             config,
             printer,
+            lanes,
             rename: Arc::new(rename),
             source: link(&config.source, &source_profile),
             target: link(&config.target, &target_profile),
@@ -137,39 +142,6 @@ impl<'a> Session<'a> {
             source_profile,
             target_profile,
         })
-    }
-
-    /// Connections that the stages may open to a side: the monitor has one, where there is more than the least.
-    #[must_use]
-    pub fn pool(&self, side: Side) -> usize {
-        let pool = match side {
-            Side::Source => self.config.source.pool,
-            Side::Target => self.config.target.pool,
-        };
-        pool - usize::from(self.watches(side))
-    }
-
-    /// Lanes to a side where none were told.
-    #[must_use]
-    pub fn suited_lanes(&self, side: Side) -> usize {
-        let (profile, endpoint) = match side {
-            Side::Source => (&self.source_profile, &self.config.source),
-            Side::Target => (&self.target_profile, &self.config.target),
-        };
-        if profile.round_trip >= FAR_AWAY {
-            FAR
-        } else if endpoint.tls.is_some() {
-            ENCRYPTED
-        } else {
-            NEAR
-        }
-    }
-
-    fn watches(&self, side: Side) -> bool {
-        match side {
-            Side::Source => self.config.source.pool > LEAST_AT_SOURCE,
-            Side::Target => self.config.target.pool > LEAST_AT_TARGET,
-        }
     }
 
     /// Enters a phase, and shows it.
@@ -285,6 +257,7 @@ impl<'a> Session<'a> {
             pexpiretime: profile.pexpiretime,
             expiring: profile.expires != Some(0),
             database: self.config.target.database,
+            databases: false,
             multi: profile.multi,
             time: profile.time,
             kinds: false,
@@ -302,9 +275,12 @@ impl<'a> Session<'a> {
             pexpiretime: self.source_profile.pexpiretime,
             expiring: self.source_profile.expires != Some(0),
             database: self.config.source.database,
+            databases: self.context.follow.as_ref().is_some_and(|follow| follow.asks_databases),
             multi: self.source_profile.multi,
             time: self.source_profile.time,
-            kinds: self.rename.needs_type() || !self.inspected_types().is_empty(),
+            kinds: self.rename.needs_type()
+                || !self.inspected_types().is_empty()
+                || (self.context.follow.is_some() && !selection.types.is_empty()),
             memory: selection.memory_limit.map(|_| selection.memory_samples),
             carriage: self.config.flow.carriage,
         }
@@ -334,7 +310,10 @@ impl<'a> Session<'a> {
             target,
             self.context.stats.clone(),
             self.target_profile.evicted_keys,
-            (self.watches(Side::Source), self.watches(Side::Target)),
+            (
+                lanes::monitors(self.config, Side::Source),
+                lanes::monitors(self.config, Side::Target),
+            ),
         );
         let done = tokio::select! {
             done = work => done,
@@ -416,6 +395,18 @@ pub(crate) async fn join_all<T: 'static>(
         }
     }
     Ok(())
+}
+
+/// What the lanes of a live run share.
+fn follow(config: &Config, live: &config::Live, source: &Profile, lanes: Lanes) -> Follow {
+    let ranked = live.order == config::EventOrder::Priority;
+    let changed = Changed::new(lanes.read, live.queue, ranked, Instant::now());
+    Follow::new(
+        Arc::new(changed),
+        config.selection.types.clone(),
+        // Without the right to INFO the watch over the source finds out by itself.
+        source.run_id.is_some(),
+    )
 }
 
 fn show(printer: &Printer, endpoint: &Endpoint, profile: &Profile) {

@@ -10,17 +10,28 @@ use tokio::sync::watch;
 #[derive(Debug, Clone)]
 pub struct Stop {
     sender: Arc<watch::Sender<bool>>,
+    parent: Option<Arc<watch::Sender<bool>>>,
 }
 
 impl Default for Stop {
     fn default() -> Self {
         Self {
             sender: Arc::new(watch::Sender::new(false)),
+            parent: None,
         }
     }
 }
 
 impl Stop {
+    /// A wish of its own, for a part of the run: this one's holds for it too.
+    #[must_use]
+    pub fn child(&self) -> Self {
+        Self {
+            sender: Arc::new(watch::Sender::new(false)),
+            parent: Some(self.sender.clone()),
+        }
+    }
+
     /// No key is taken in from now on.
     pub fn drain(&self) {
         self.sender.send_replace(true);
@@ -29,13 +40,25 @@ impl Stop {
     /// Whether that was said.
     #[must_use]
     pub fn is_draining(&self) -> bool {
-        *self.sender.borrow()
+        *self.sender.borrow() || self.parent.as_ref().is_some_and(|parent| *parent.borrow())
     }
 
     /// Waits until it is said.
     pub async fn draining(&self) {
-        // The sender lives as long as self.
-        let _ = self.sender.subscribe().wait_for(|draining| *draining).await;
+        let said = |sender: &watch::Sender<bool>| {
+            let mut receiver = sender.subscribe();
+            async move {
+                // The sender lives as long as self.
+                let _ = receiver.wait_for(|draining| *draining).await;
+            }
+        };
+        match &self.parent {
+            None => said(&self.sender).await,
+            Some(parent) => tokio::select! {
+                () = said(&self.sender) => {}
+                () = said(parent) => {}
+            },
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 pub mod read;
 pub mod scan;
 pub mod verify;
+pub mod watch;
 pub mod write;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use tracing::{error, info};
 use crate::clock::Clocks;
 use crate::config::{Flow, Side, SkipLimit};
 use crate::error::RunError;
+use crate::follow::Follow;
 use crate::queue::Budget;
 use crate::signal::Stop;
 use crate::stats::{Stats, Step};
@@ -33,6 +35,8 @@ pub struct Context {
     pub clocks: Clocks,
     /// The wish to stop.
     pub stop: Stop,
+    /// What the lanes of a live run share.
+    pub follow: Option<Arc<Follow>>,
     source_lost: AtomicBool,
     target_lost: AtomicBool,
     failure: Mutex<Option<RunError>>,
@@ -44,7 +48,7 @@ pub struct Context {
 impl Context {
     /// A fresh run.
     #[must_use]
-    pub fn new(stats: Arc<Stats>, flow: Flow, stop: Stop) -> Self {
+    pub fn new(stats: Arc<Stats>, flow: Flow, stop: Stop, follow: Option<Arc<Follow>>) -> Self {
         let budget = Budget::new(flow.memory_budget);
         Self {
             stats,
@@ -52,6 +56,7 @@ impl Context {
             budget,
             clocks: Clocks::default(),
             stop,
+            follow,
             source_lost: AtomicBool::new(false),
             target_lost: AtomicBool::new(false),
             failure: Mutex::new(None),
@@ -90,6 +95,17 @@ impl Context {
     #[must_use]
     pub fn is_over_limit(&self) -> bool {
         self.over_limit.load(Ordering::Relaxed)
+    }
+
+    /// Whether a side was given up, or more keys failed than `--skip` allows.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.is_over_limit()
+            || self
+                .failure
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .is_some()
     }
 
     /// What ended the run early, if anything did.

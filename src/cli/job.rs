@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::Args;
 
-use super::{Bare, Foreign, Hidden, Later, SourceSide, TargetSide};
+use super::{Bare, Foreign, Hidden, Later, Live, SourceSide, TargetSide};
 
 /// `replicate` and `compare`: the same words, of which each command refuses some.
 #[derive(Debug, Args)]
@@ -24,6 +24,9 @@ pub struct Job {
     /// How fast.
     #[command(flatten)]
     pub pace: Pace,
+    /// What changes meanwhile.
+    #[command(flatten)]
+    pub live: Live,
     /// What goes wrong.
     #[command(flatten)]
     pub trouble: Trouble,
@@ -51,7 +54,8 @@ pub struct Job {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Which keys")]
 pub struct Keys {
-    /// What to do: scan (the source's keys, once), compare (as riot compare) [default: scan]
+    /// What to do: scan (the source's keys, once), live (these, then what changes, until stopped), liveonly (what changes
+    /// alone), compare (as riot compare) [default: scan]
     #[arg(long, value_name = "MODE")]
     pub mode: Option<String>,
     /// Keys that match this glob, as SCAN MATCH has it [default: *]

@@ -8,25 +8,7 @@ use clap::Args;
 /// What this version does not have yet.
 #[derive(Debug, Args)]
 #[expect(missing_docs, reason = "named after the options, which are refused")]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a flag of the command line"
-)]
 pub struct Later {
-    #[arg(long, hide = true)]
-    pub live: bool,
-    #[arg(long, hide = true)]
-    pub events: Option<String>,
-    #[arg(long, hide = true)]
-    pub event_queue: Option<String>,
-    #[arg(long, hide = true)]
-    pub event_order: Option<String>,
-    #[arg(long, hide = true)]
-    pub idle_timeout: Option<String>,
-    #[arg(long, hide = true)]
-    pub flush_interval: Option<String>,
-    #[arg(long, hide = true)]
-    pub accept_unproven: bool,
     #[arg(long = "struct", hide = true)]
     pub structure: bool,
     #[arg(long, hide = true)]

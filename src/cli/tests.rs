@@ -29,7 +29,7 @@ fn the_program_has_a_help() {
            riot [SOURCE CONNECTION] replicate [OPTIONS] [TARGET CONNECTION]
 
     Commands:
-      replicate  Copy the source's keys to the target, then compare
+      replicate  Copy the source's keys to the target, once or live, then compare
       compare    Compare the source's keys with the target's
 
     Options:
@@ -83,20 +83,21 @@ fn the_program_has_a_help() {
 
     Examples:
       riot replicate redis://10.0.0.5:6379 rediss://user:secret@cache.example.com:6380/2
+      riot replicate --mode live 10.0.0.5:6379 10.1.0.9:6379
       riot compare 10.0.0.5:6379 10.1.0.9:6379
       riot -h 10.0.0.5 -n 1 replicate -h 10.1.0.9 -n 1
 
     -h is the host, as in redis-cli. Every option of a command: riot COMMAND --help
 
-    Exit status: 0 done and equal; 1 differences or failed keys; 2 the command line; 3 a server; 130
-    interrupted
+    Exit status: 0 done and equal; 1 differences, failed keys or an open gap; 2 the command line; 3 a
+    server; 130 interrupted
     "#);
 }
 
 #[test]
 fn replicate_has_a_help() {
     insta::assert_snapshot!(help("replicate"), @r#"
-    Copy the source's keys to the target, then compare
+    Copy the source's keys to the target, once or live, then compare
 
     Usage: riot replicate [OPTIONS] SOURCE TARGET
            riot [SOURCE CONNECTION] replicate [OPTIONS] [TARGET CONNECTION]
@@ -106,8 +107,9 @@ fn replicate_has_a_help() {
       [TARGET]  Where keys are written: URI or host:port
 
     Which keys:
-          --mode <MODE>               What to do: scan (the source's keys, once), compare (as riot
-                                      compare) [default: scan]
+          --mode <MODE>               What to do: scan (the source's keys, once), live (these, then what
+                                      changes, until stopped), liveonly (what changes alone), compare
+                                      (as riot compare) [default: scan]
           --key-pattern <GLOB>        Keys that match this glob, as SCAN MATCH has it [default: *]
           --key-type <TYPE>           Keys of this type; several with commas [default: all]
           --key-include <PATTERN>...  Keys that match this regular expression, whole; glob:PATTERN for a
@@ -151,6 +153,23 @@ fn replicate_has_a_help() {
           --rate <KEYS>            Most keys a second
           --repeat <DURATION>      When done, run again after this long, until stopped
 
+    Live (with --mode live or liveonly):
+          --live                       Copy the source's keys, then what changes, until stopped: as
+                                       --mode live
+          --events <WAY>               How changes are learnt: keyspace (notifications), tracking
+                                       (CLIENT TRACKING, needs no setting on the server), auto [default:
+                                       auto]
+          --event-queue <KEYS>         Changed keys that are held by name; of more the slots are scanned
+                                       again [default: 1000000]
+          --event-order <ORDER>        In which order changed keys are copied: fifo, priority (by type,
+                                       strings first) [default: fifo]
+          --flush-interval <DURATION>  Longest wait before a partial batch of changes is written
+                                       [default: 50ms]
+          --idle-timeout <DURATION>    End after this long without a change [default: go on until
+                                       stopped]
+          --accept-unproven            Exit 0 though a guarantee could not be proved, as where a right
+                                       is missing; the report names it
+
     When something fails:
           --retry <POLICY>                Transient errors are tried again: limit, always, never
                                           [default: limit]
@@ -172,6 +191,8 @@ fn replicate_has_a_help() {
           --rounds <NUMBER>            How often a difference is looked at before it counts [default: 3]
           --round-interval <DURATION>  Pause before a difference is looked at again [default: 1s]
           --both                       Look for keys that only the target has, too
+          --delete-extra               Live, where changes may have been missed: delete keys that only
+                                       the target has
 
     Source:
           --source-user <NAME>             ACL user name

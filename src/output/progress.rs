@@ -1,7 +1,10 @@
 //! How far a phase is: one line for a bar, one for a log.
 
+mod live;
+
 use std::time::Duration;
 
+pub(super) use self::live::{Following, time as lag_time};
 use super::meter::Rates;
 use crate::config;
 use crate::stats::{Counts, Latencies, Latency, Phase};
@@ -29,6 +32,8 @@ pub(super) struct Progress {
     complete: bool,
     pub(super) rates: Rates,
     differences: u64,
+    /// Changes, where the run follows them.
+    pub(super) following: Option<Following>,
     /// How long the phase took, when it is over.
     took: Option<Duration>,
 }
@@ -43,17 +48,30 @@ pub(super) fn keys_done(phase: Phase, counts: &Counts) -> u64 {
 }
 
 impl Progress {
-    /// The phase as the counters have it; `took` says that it is over.
-    pub(super) fn new(phase: Phase, counts: &Counts, rates: Rates, took: Option<Duration>) -> Self {
+    /// The phase as the counters have it; `took` says that it is over. While it listens, `rates` are of events.
+    pub(super) fn new(
+        phase: Phase,
+        counts: &Counts,
+        rates: Rates,
+        took: Option<Duration>,
+        following: Option<Following>,
+    ) -> Self {
         let keys = keys_done(phase, counts);
         let complete = match phase {
             Phase::Comparing => counts.compare_complete && took.is_some(),
-            _ => counts.scan_complete && keys >= counts.scanned,
+            // Listening has no end that could be neared.
+            Phase::Listening => false,
+            // Something that has just changed is always on its way: the scan can be over all the same.
+            _ if following.is_some() && took.is_some() => counts.scan_complete,
+            _ => counts.scan_complete && keys >= counts.taken(),
         };
         let total = match phase {
+            Phase::Listening => None,
             _ if complete => Some(keys),
-            Phase::Scanning if counts.scan_complete => Some(counts.scanned),
-            Phase::Scanning => counts.total_keys.map(|total| total.max(counts.scanned)),
+            Phase::Scanning if counts.scan_complete => Some(counts.taken()),
+            Phase::Scanning => counts
+                .total_keys
+                .map(|total| total.max(counts.scanned).saturating_add(counts.changes)),
             _ => counts.total_keys,
         };
         Self {
@@ -63,6 +81,7 @@ impl Progress {
             complete,
             rates,
             differences: counts.differences.total(),
+            following,
             took,
         }
     }
@@ -88,7 +107,7 @@ impl Progress {
 
     /// `Scanning   71% ━━━━━━━━━━━━━━━━━╸━━━━━━━  712,340/1,000,214 keys   312k/s   45 MB/s   1 s left`.
     ///
-    /// Where that is wider than `columns`, the bar gives way.
+    /// Where that is wider than `columns`, the bar gives way. Listening has none, as it has no end.
     pub(super) fn bar_line(
         &self,
         style: config::Progress,
@@ -97,8 +116,17 @@ impl Progress {
     ) -> String {
         let name = match self.phase {
             Phase::Comparing => "Comparing",
+            Phase::Listening => "Listening",
             _ => "Scanning",
         };
+        if self.phase == Phase::Listening {
+            let following = self.following.unwrap_or_default();
+            let mut columns = Vec::from(following.counts());
+            columns.extend(following.lag());
+            columns.push(format!("{:>6}", self.speed()));
+            columns.extend(self.time());
+            return format!("{name}  {}", columns.join("   "));
+        }
         let (numbers, usual) = self.numbers();
         let (Some(percent), Some(total)) = (self.percent(), self.total) else {
             return format!("{name:<9}  {numbers}");
@@ -135,41 +163,27 @@ impl Progress {
             }
             None => (format!("{} keys", thousands(self.keys)), 20),
         };
-        let speed = format!("{}/s", short_count(self.rates.keys));
         let third = match self.phase {
             Phase::Comparing => format!("{} differ", thousands(self.differences)),
             _ => format!("{:>9}", self.bytes_per_second()),
         };
-        let mut columns = vec![format!("{keys:<width$}"), format!("{speed:>6}"), third];
+        let mut columns = vec![
+            format!("{keys:<width$}"),
+            format!("{:>6}", self.speed()),
+            third,
+        ];
+        let mut usual = width + "   312k/s   1023 KB/s   10 s left".len();
+        if let Some(following) = self.following {
+            columns.extend(following.counts());
+            usual += "   123,456 events   12,345 waiting".len();
+        }
         columns.extend(self.time());
-        (
-            columns.join("   "),
-            width + "   312k/s   1023 KB/s   10 s left".len(),
-        )
+        (columns.join("   "), usual)
     }
 
     /// `scanning 71 %: 712,340 of 1,000,214 keys, 312k/s, 45 MB/s, 1 s left`.
     pub(super) fn log_line(&self, latencies: &Latencies) -> String {
-        let percent = self
-            .percent()
-            .map(|percent| format!(" {percent} %"))
-            .unwrap_or_default();
-        let of = match self.total.filter(|total| *total != self.keys) {
-            Some(total) => format!(" of {}", thousands(total)),
-            None => String::new(),
-        };
-        let mut parts = vec![
-            format!(
-                "{}{percent}: {}{of} keys",
-                self.phase_name(),
-                thousands(self.keys)
-            ),
-            format!("{}/s", short_count(self.rates.keys)),
-            match self.phase {
-                Phase::Comparing => format!("{} differ", thousands(self.differences)),
-                _ => self.bytes_per_second(),
-            },
-        ];
+        let mut parts = self.log_parts();
         parts.extend(self.time());
         for (side, commands) in latencies {
             parts.extend(commands.iter().map(|(command, latency)| {
@@ -191,6 +205,45 @@ impl Progress {
         parts.join(", ")
     }
 
+    /// All that a log line says before the time.
+    fn log_parts(&self) -> Vec<String> {
+        if self.phase == Phase::Listening {
+            let following = self.following.unwrap_or_default();
+            let [events, waiting] = following.counts();
+            let mut parts = vec![
+                format!("{}: {events}", self.phase_name()),
+                waiting,
+                self.speed(),
+            ];
+            parts.extend(following.lag());
+            return parts;
+        }
+        let percent = self
+            .percent()
+            .map(|percent| format!(" {percent} %"))
+            .unwrap_or_default();
+        let of = match self.total.filter(|total| *total != self.keys) {
+            Some(total) => format!(" of {}", thousands(total)),
+            None => String::new(),
+        };
+        let mut parts = vec![
+            format!(
+                "{}{percent}: {}{of} keys",
+                self.phase_name(),
+                thousands(self.keys)
+            ),
+            self.speed(),
+            match self.phase {
+                Phase::Comparing => format!("{} differ", thousands(self.differences)),
+                _ => self.bytes_per_second(),
+            },
+        ];
+        if let Some(following) = self.following {
+            parts.extend(following.counts());
+        }
+        parts
+    }
+
     /// The time it took, or the time left.
     fn time(&self) -> Option<String> {
         let left = || {
@@ -204,8 +257,18 @@ impl Progress {
     pub(super) fn phase_name(&self) -> &'static str {
         match self.phase {
             Phase::Comparing => "comparing",
+            Phase::Listening => "listening",
             _ => "scanning",
         }
+    }
+
+    /// Whether the rates are of events.
+    pub(super) fn counts_events(&self) -> bool {
+        self.phase == Phase::Listening
+    }
+
+    fn speed(&self) -> String {
+        format!("{}/s", short_count(self.rates.keys))
     }
 
     fn bytes_per_second(&self) -> String {
@@ -264,189 +327,4 @@ fn bar(style: config::Progress, width: usize, part: f64, colours: bool) -> Strin
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::stats::{Differences, Skipped};
-
-    const RATES: Rates = Rates {
-        keys: 312_400.0,
-        bytes: 47_185_920.0,
-    };
-
-    fn scanning() -> Counts {
-        Counts {
-            total_keys: Some(1_000_214),
-            scanned: 713_000,
-            written: 712_340,
-            ..Counts::default()
-        }
-    }
-
-    fn lines(progress: &Progress) -> String {
-        format!(
-            "{}\n{}",
-            progress.bar_line(config::Progress::Bar, false, 120),
-            progress.log_line(&Latencies::new())
-        )
-    }
-
-    #[test]
-    fn a_scan_on_its_way() {
-        let progress = Progress::new(Phase::Scanning, &scanning(), RATES, None);
-        insta::assert_snapshot!(lines(&progress), @"
-        Scanning   71% ━━━━━━━━━━━━━━━━━╸         712,340/1,000,214 keys     312k/s     45 MB/s   1 s left
-        scanning 71 %: 712,340 of 1,000,214 keys, 312k/s, 45 MB/s, 1 s left
-        ");
-        insta::assert_snapshot!(
-            progress.bar_line(config::Progress::Bar, true, 120).replace('\x1b', "^"), @"Scanning   71% ^[36m━━━━━━━━━━━━━━━━━╸^[0m^[2m━━━━━━━^[0m  712,340/1,000,214 keys     312k/s     45 MB/s   1 s left");
-        insta::assert_snapshot!(progress.bar_line(config::Progress::Block, false, 120), @"Scanning   71% █████████████████▊         712,340/1,000,214 keys     312k/s     45 MB/s   1 s left");
-        insta::assert_snapshot!(progress.bar_line(config::Progress::Ascii, false, 120), @"Scanning   71% [================>      ]  712,340/1,000,214 keys     312k/s     45 MB/s   1 s left");
-    }
-
-    #[test]
-    fn on_a_narrow_terminal_the_bar_gives_way() {
-        let progress = Progress::new(Phase::Scanning, &scanning(), RATES, None);
-        let lines =
-            [95, 80, 70].map(|columns| progress.bar_line(config::Progress::Bar, false, columns));
-        insta::assert_snapshot!(lines.join("\n"), @"
-        Scanning   71% ━━━━━━━━━━━━━━╸        712,340/1,000,214 keys     312k/s     45 MB/s   1 s left
-        Scanning   71% ━━━━    712,340/1,000,214 keys     312k/s     45 MB/s   1 s left
-        Scanning   71%  712,340/1,000,214 keys     312k/s     45 MB/s   1 s left
-        ");
-    }
-
-    #[test]
-    fn a_scan_that_is_over() {
-        let counts = Counts {
-            scan_complete: true,
-            scanned: 1_000_200,
-            written: 1_000_100,
-            skipped: Skipped {
-                memory_limit: 100,
-                other_type: 0,
-                nameless: 0,
-                dry_run: 0,
-                unchanged: 0,
-                other_database: 0,
-            },
-            ..scanning()
-        };
-        let progress = Progress::new(
-            Phase::Scanning,
-            &counts,
-            RATES,
-            Some(Duration::from_millis(3210)),
-        );
-        insta::assert_snapshot!(lines(&progress), @"
-        Scanning  100% ━━━━━━━━━━━━━━━━━━━━━━━━━  1,000,200 keys             312k/s     45 MB/s   3.2 s
-        scanning 100 %: 1,000,200 keys, 312k/s, 45 MB/s, 3.2 s
-        ");
-    }
-
-    #[test]
-    fn a_scan_with_filters_has_no_percents_until_it_has_ended() {
-        let counts = Counts {
-            total_keys: None,
-            ..scanning()
-        };
-        insta::assert_snapshot!(lines(&Progress::new(Phase::Scanning, &counts, RATES, None)), @"
-        Scanning   712,340 keys           312k/s     45 MB/s
-        scanning: 712,340 keys, 312k/s, 45 MB/s
-        ");
-        let counts = Counts {
-            scan_complete: true,
-            ..counts
-        };
-        insta::assert_snapshot!(lines(&Progress::new(Phase::Scanning, &counts, RATES, None)), @"
-        Scanning   99% ━━━━━━━━━━━━━━━━━━━━━━━━╸  712,340/713,000 keys   312k/s     45 MB/s   1 s left
-        scanning 99 %: 712,340 of 713,000 keys, 312k/s, 45 MB/s, 1 s left
-        ");
-    }
-
-    #[test]
-    fn a_comparison() {
-        let counts = Counts {
-            total_keys: Some(1_000_214),
-            compared: 400_000,
-            differences: Differences {
-                missing: 1,
-                ..Differences::default()
-            },
-            ..Counts::default()
-        };
-        let rates = Rates {
-            keys: 410_000.0,
-            bytes: 0.0,
-        };
-        insta::assert_snapshot!(lines(&Progress::new(Phase::Comparing, &counts, rates, None)), @"
-        Comparing  39% ━━━━━━━━━╸                 400,000/1,000,214 keys     410k/s   1 differ   2 s left
-        comparing 39 %: 400,000 of 1,000,214 keys, 410k/s, 1 differ, 2 s left
-        ");
-        let counts = Counts {
-            compared: 1_000_214,
-            compare_complete: true,
-            ..counts
-        };
-        let over = Progress::new(
-            Phase::Comparing,
-            &counts,
-            rates,
-            Some(Duration::from_millis(2440)),
-        );
-        insta::assert_snapshot!(lines(&over), @"
-        Comparing 100% ━━━━━━━━━━━━━━━━━━━━━━━━━  1,000,214 keys             410k/s   1 differ   2.4 s
-        comparing 100 %: 1,000,214 keys, 410k/s, 1 differ, 2.4 s
-        ");
-    }
-
-    #[test]
-    fn latency_is_in_the_log_line() {
-        let latency = Latency {
-            count: 5,
-            p50_us: 300,
-            p99_us: 1200,
-            max_us: 78_000,
-        };
-        let latencies = Latencies::from([("source", [("MGET", latency)].into())]);
-        let progress = Progress::new(Phase::Scanning, &scanning(), RATES, None);
-        insta::assert_snapshot!(progress.log_line(&latencies), @"scanning 71 %: 712,340 of 1,000,214 keys, 312k/s, 45 MB/s, 1 s left, source MGET p50 0.3 ms p99 1.2 ms max 78 ms");
-    }
-
-    #[test]
-    fn an_empty_source_is_done_at_once() {
-        let counts = Counts {
-            total_keys: Some(0),
-            scan_complete: true,
-            ..Counts::default()
-        };
-        let progress = Progress::new(
-            Phase::Scanning,
-            &counts,
-            Rates::default(),
-            Some(Duration::ZERO),
-        );
-        assert_eq!(progress.percent(), Some(100));
-    }
-
-    proptest! {
-        #[test]
-        fn a_bar_is_never_over_and_keeps_its_width(
-            total: Option<u64>, scanned: u64, written: u64, complete: bool, rate in 0.0..1e12, colours: bool,
-            columns in 0..200_usize, width in LEAST_WIDTH..30,
-        ) {
-            let counts =
-                Counts { total_keys: total, scanned, written, scan_complete: complete, ..Counts::default() };
-            let progress = Progress::new(Phase::Scanning, &counts, Rates { keys: rate, bytes: rate }, None);
-            prop_assert!(progress.percent().is_none_or(|percent| percent <= 100));
-            let _ = progress.log_line(&Latencies::new());
-            for style in [config::Progress::Bar, config::Progress::Block, config::Progress::Ascii] {
-                let _ = progress.bar_line(style, colours, columns);
-                for part in [0.0, 0.001, 0.5, 0.999, 1.0, 7.0, f64::NAN] {
-                    prop_assert_eq!(bar(style, width, part, false).chars().count(), width);
-                }
-            }
-        }
-    }
-}
+mod tests;

@@ -223,3 +223,99 @@ fn the_interval_follows_the_rate() {
         Duration::from_millis(100)
     );
 }
+
+/// A run that listens, with 1,000 events, and 10 keys that wait.
+fn listening() -> Arc<Stats> {
+    let stats = half_way();
+    stats.live.listens(&["keyspace"]);
+    stats.scanned(1000);
+    stats.written(1000);
+    stats.scan_ended();
+    stats.live.heard(1000);
+    stats.live.set_waiting(10);
+    stats
+}
+
+#[test]
+fn a_live_run_scans_then_listens_until_it_ends() {
+    let Seen {
+        printer, terminal, ..
+    } = testing::printer(&console(Progress::Bar));
+    let stats = listening();
+    printer.start(Arc::clone(&stats), Phase::Scanning);
+    insta::assert_snapshot!(steady(&terminal.contents()), @"Scanning  100% ━━━━━━━━━━━━━━━━━━━━  1,000 keys  <>  <>   1,000 events   10 waiting");
+    stats.enter(Phase::Listening);
+    printer.start(Arc::clone(&stats), Phase::Listening);
+    insta::assert_snapshot!(steady(&terminal.contents()), @"
+    Scanning  100% ━━━━━━━━━━━━━━━━━━━━  1,000 keys  <>  <>   1,000 events   10 waiting  <>
+    Listening  1,000 events   10 waiting  <>
+    ");
+    stats.live.heard(500);
+    stats
+        .live
+        .lag([Duration::from_millis(12), Duration::from_millis(41)].into_iter());
+    printer.tick();
+    let shown = terminal.contents();
+    let line = "Listening  1,500 events   10 waiting   lag p50 12 ms p99 41 ms   ";
+    assert!(shown.contains(line), "{shown}");
+    stats.live.set_waiting(0);
+    printer.finish_phase();
+    insta::assert_snapshot!(steady(&terminal.contents()), @"
+    Scanning  100% ━━━━━━━━━━━━━━━━━━━━  1,000 keys  <>  <>   1,000 events   10 waiting  <>
+    Listening  1,500 events   0 waiting   lag p50 <> p99 <>  <>  <>
+    ");
+    stats.enter(Phase::Comparing);
+    printer.start(Arc::clone(&stats), Phase::Comparing);
+    stats.compared(1000);
+    stats.scan_ended();
+    printer.finish_phase();
+    let contents = terminal.contents();
+    let line = contents.lines().last().unwrap();
+    insta::assert_snapshot!(steady(line), @"Comparing 100% ━━━━━━━━━━━━━━━━━━━━━━━━━  1,000 keys  <>   0 differ  <>");
+}
+
+#[test]
+fn a_bar_keeps_its_lag_for_as_long_as_the_rate_says() {
+    let slow = Console {
+        progress_rate: Duration::from_secs(3600),
+        ..console(Progress::Bar)
+    };
+    let Seen {
+        printer, terminal, ..
+    } = testing::printer(&slow);
+    let stats = listening();
+    stats.enter(Phase::Listening);
+    stats.live.lag([Duration::from_millis(12)].into_iter());
+    printer.start(Arc::clone(&stats), Phase::Listening);
+    stats.live.lag([Duration::from_millis(90)].into_iter());
+    printer.tick();
+    assert!(
+        terminal.contents().contains("lag p50 12 ms p99 12 ms"),
+        "{}",
+        terminal.contents()
+    );
+    assert_eq!(stats.live.recent_lag().count, 1);
+}
+
+#[test]
+fn a_lag_that_is_not_shown_is_not_taken() {
+    let slow = |progress| Console {
+        progress_rate: Duration::from_secs(3600),
+        ..console(progress)
+    };
+    for console in [slow(Progress::Log), slow(Progress::None)] {
+        let stats = listening();
+        stats.enter(Phase::Listening);
+        stats.live.lag([Duration::from_millis(12)].into_iter());
+        let Seen { printer, .. } = testing::printer(&console);
+        printer.start(Arc::clone(&stats), Phase::Listening);
+        printer.tick();
+        assert_eq!(stats.live.recent_lag().count, 1, "{:?}", console.progress);
+    }
+    let stats = listening();
+    stats.live.lag([Duration::from_millis(12)].into_iter());
+    let Seen { printer, .. } = testing::printer(&console(Progress::Bar));
+    printer.start(Arc::clone(&stats), Phase::Scanning);
+    printer.tick();
+    assert_eq!(stats.live.recent_lag().count, 1);
+}

@@ -50,6 +50,12 @@ pub(crate) fn have_expiries(info: &[u8], database: &[u8]) -> bool {
         .any(|field| field == b"expires=0")
 }
 
+/// Whether INFO keyspace tells of keys in another database than the one whose line begins so.
+pub(crate) fn have_other_databases(info: &[u8], database: &[u8]) -> bool {
+    info.split(|byte| *byte == b'\n')
+        .any(|line| line.starts_with(b"db") && !line.starts_with(database))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,5 +68,7 @@ mod tests {
         assert!(!have_expiries(info, b"db7:"), "an empty database");
         assert!(have_expiries(b"db0:keys=10", b"db0:"));
         assert!(have_expiries(b"", b"db0:"), "an answer without the section");
+        assert!(have_other_databases(info, b"db0:"));
+        assert!(!have_other_databases(b"# Keyspace\r\ndb0:keys=10\r\n", b"db0:"));
     }
 }

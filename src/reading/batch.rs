@@ -1,6 +1,8 @@
 //! One batch of reads: its commands, and the table of answers that they are taken from.
 
-use super::answer::{Answer, Found, have_expiries};
+use std::time::Instant;
+
+use super::answer::{Answer, Found, have_expiries, have_other_databases};
 use crate::config::Carriage;
 use crate::entry::{Key, Millis};
 use crate::error::Lost;
@@ -19,6 +21,8 @@ pub struct Dialect {
     pub expiring: bool,
     /// The database that INFO is asked about.
     pub database: u32,
+    /// INFO is asked in each batch whether other databases have keys.
+    pub databases: bool,
     /// MULTI makes value and expiry one instant; without the right to it the expiry is asked before and after.
     pub multi: bool,
     /// TIME is allowed.
@@ -93,6 +97,8 @@ pub(crate) struct Batch {
     pub(crate) strange: bool,
     /// Tries that failed.
     pub(crate) failed: u32,
+    /// When it was sent.
+    pub(crate) sent: Instant,
     /// Keys from the front whose fate is known: they are not asked for again.
     pub(crate) settled: usize,
     columns: Vec<(Column, usize)>,
@@ -107,6 +113,8 @@ pub(crate) struct Batch {
     keyspace: String,
     /// Expiries were not asked for.
     presumes: bool,
+    /// Other databases than the run's have keys.
+    others: bool,
     /// Keys have expiries though none were asked for.
     void: bool,
     first_error: Option<String>,
@@ -126,6 +134,7 @@ impl Batch {
             size: 0,
             strange: false,
             failed: 0,
+            sent: Instant::now(),
             settled: 0,
             columns: Vec::new(),
             column: 0,
@@ -136,6 +145,7 @@ impl Batch {
             clock: 0,
             keyspace: String::new(),
             presumes: false,
+            others: false,
             void: false,
             first_error: None,
             refusal: None,
@@ -169,6 +179,11 @@ impl Batch {
         self.void
     }
 
+    /// Whether other databases than the run's had keys in the instant of the batch, where that was asked.
+    pub(crate) fn has_other_databases(&self) -> bool {
+        self.others
+    }
+
     /// Why the batch was refused as a whole, once it is done.
     pub(crate) fn take_refusal(&mut self) -> Option<String> {
         self.refusal.take()
@@ -193,6 +208,8 @@ impl Batch {
         self.presumes =
             dialect.multi && !dialect.expiring && matches!(self.road, Road::Texts | Road::Payloads);
         self.void = false;
+        self.others = false;
+        self.sent = Instant::now();
         self.first_error = None;
         self.refusal = None;
         // Without TIME, a PTTL counts from the earliest instant at which it can have been read: from now.
@@ -235,10 +252,12 @@ impl Batch {
         };
         let clock = !self.presumes && !dialect.pexpiretime && dialect.time;
         let expiries = if self.presumes { 1 } else { keys };
+        let asks_databases = dialect.databases && !self.presumes;
         let kinds = dialect.kinds && self.road == Road::Payloads;
         let values = if self.road.is_texts() { 1 } else { keys };
         if dialect.multi {
-            let queued = usize::from(clock) + expiries + if kinds { keys } else { 0 } + values;
+            let asked = usize::from(clock) + usize::from(asks_databases);
+            let queued = asked + expiries + if kinds { keys } else { 0 } + values;
             out.words(&[b"MULTI"]);
             self.columns.extend([
                 (Column::Opened, 1),
@@ -250,11 +269,12 @@ impl Batch {
             out.words(&[b"TIME"]);
             self.columns.push((Column::Clock, 3));
         }
-        if self.presumes {
+        if self.presumes || asks_databases {
             out.words(&[b"INFO", b"keyspace"]);
             self.columns.push((Column::Keyspace, 1));
             self.keyspace = format!("db{}:", dialect.database);
-        } else {
+        }
+        if !self.presumes {
             self.each(out, &[expiry]);
             self.columns.push((Column::Expiry, keys));
             self.expiries.reserve(keys);
@@ -362,12 +382,15 @@ impl Batch {
                 Answer::Part
             }
             (Column::Keyspace, Token::Bulk(span)) => {
-                self.void = have_expiries(connection.bytes(span), self.keyspace.as_bytes());
+                let (info, own) = (connection.bytes(span), self.keyspace.as_bytes());
+                self.void = self.presumes && have_expiries(info, own);
+                self.others = have_other_databases(info, own);
                 Answer::Part
             }
             (Column::Keyspace, Token::Error(span)) => {
                 tracing::debug!("INFO keyspace: {}", error(span));
-                self.void = true;
+                self.void = self.presumes;
+                self.others = true;
                 Answer::Part
             }
             (Column::Text | Column::Payload, Token::Bulk(_) | Token::Nil) if self.void => {

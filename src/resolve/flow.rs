@@ -293,8 +293,8 @@ pub(super) fn verification(
             round_interval.as_deref(),
             Duration::from_secs(1),
         )?,
-        // What is to be deleted must be found first.
-        both: (*both || *delete_extra) && depth != Depth::None,
+        // What a repair is to delete must be found first. A live run looks for it by itself, where it must.
+        both: (*both || *delete_extra && command == Command::Compare) && depth != Depth::None,
         repair: *repair,
         delete_extra: *delete_extra,
         message_ids: !no_stream_msg_id,

@@ -3,7 +3,7 @@
 
 use super::UsageError;
 use super::value;
-use crate::cli::{Foreign, Job, Later};
+use crate::cli::{Foreign, Job, Later, Live};
 use crate::config::Command;
 
 /// RIOT's commands besides replicate and compare.
@@ -61,26 +61,32 @@ pub(super) fn command_word(word: &str) -> UsageError {
 }
 
 /// Everything of a job that this version refuses. What the job is comes back: `replicate --mode compare` is compare.
-pub(super) fn job(command: Command, job: &mut Job) -> Result<Command, UsageError> {
+pub(super) fn job(command: Command, job: &mut Job) -> Result<Mode, UsageError> {
     foreign(&job.foreign)?;
-    if command == Command::Replicate && mode(command, job)? == Mode::Compare {
-        job.keys.mode = None;
-        let depth = job.checking.compare.take();
-        job.checking.quick |= depth.is_some_and(|text| value::plain_name(&text) == "quick");
-        compare(job)?;
-        later(&job.later)?;
-        return Ok(Command::Compare);
-    }
-    match command {
-        Command::Replicate => replicate(job)?,
-        Command::Compare => compare(job)?,
-    }
-    mode(command, job)?;
+    let mode = match command {
+        Command::Replicate => {
+            let mode = mode(command, job)?;
+            if mode == Mode::Compare {
+                job.keys.mode = None;
+                let depth = job.checking.compare.take();
+                job.checking.quick |= depth.is_some_and(|text| value::plain_name(&text) == "quick");
+                compare(job)?;
+            } else {
+                replicate(mode, job)?;
+            }
+            mode
+        }
+        Command::Compare => {
+            compare(job)?;
+            self::mode(command, job)?;
+            Mode::Compare
+        }
+    };
     later(&job.later)?;
-    Ok(command)
+    Ok(mode)
 }
 
-fn replicate(job: &Job) -> Result<(), UsageError> {
+fn replicate(mode: Mode, job: &Job) -> Result<(), UsageError> {
     const STRUCT: &str = "copying by each type's own commands";
     let checking = &job.checking;
     if checking.quick {
@@ -89,14 +95,24 @@ fn replicate(job: &Job) -> Result<(), UsageError> {
             "belongs to compare; replicate has --compare quick",
         ));
     }
-    let repairing = [
-        (checking.repair, "--repair"),
-        (checking.delete_extra, "--delete-extra"),
-    ];
-    refuse(
-        &repairing,
-        "belongs to compare: riot compare --repair copies again what differs",
-    )?;
+    if checking.repair {
+        return Err(UsageError::new(
+            "--repair",
+            "belongs to compare: riot compare --repair copies again what differs",
+        ));
+    }
+    if mode.is_live() && job.pace.repeat.is_some() {
+        return Err(UsageError::new(
+            "--repeat",
+            "repeats a snapshot; live goes on by itself until it is stopped",
+        ));
+    }
+    if checking.delete_extra && !mode.is_live() {
+        return Err(UsageError::new(
+            "--delete-extra",
+            "goes with riot compare --repair, and with --mode live",
+        ));
+    }
     if checking.stream_prune {
         return Err(UsageError::later("--stream-prune", STRUCT));
     }
@@ -108,6 +124,15 @@ fn replicate(job: &Job) -> Result<(), UsageError> {
 
 fn compare(job: &Job) -> Result<(), UsageError> {
     let (changes, later) = (&job.changes, &job.later);
+    let Live {
+        live,
+        events,
+        event_queue,
+        event_order,
+        flush_interval,
+        idle_timeout,
+        accept_unproven,
+    } = &job.live;
     let writing = [
         (changes.carriage.is_some(), "--type"),
         (later.structure, "--struct"),
@@ -118,13 +143,13 @@ fn compare(job: &Job) -> Result<(), UsageError> {
         (changes.wait_timeout.is_some(), "--wait-timeout"),
     ];
     let live = [
-        (later.live, "--live"),
-        (later.idle_timeout.is_some(), "--idle-timeout"),
-        (later.flush_interval.is_some(), "--flush-interval"),
-        (later.events.is_some(), "--events"),
-        (later.event_queue.is_some(), "--event-queue"),
-        (later.event_order.is_some(), "--event-order"),
-        (later.accept_unproven, "--accept-unproven"),
+        (*live, "--live"),
+        (idle_timeout.is_some(), "--idle-timeout"),
+        (flush_interval.is_some(), "--flush-interval"),
+        (events.is_some(), "--events"),
+        (event_queue.is_some(), "--event-queue"),
+        (event_order.is_some(), "--event-order"),
+        (*accept_unproven, "--accept-unproven"),
     ];
     let verifying = [
         (job.checking.no_verify, "--no-verify"),
@@ -161,17 +186,29 @@ fn refuse(options: &[(bool, &str)], reason: &str) -> Result<(), UsageError> {
     }
 }
 
-/// What `--mode` asks for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Mode {
+/// What a job is, by its command and `--mode`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
     Scan,
     Live,
     LiveOnly,
     Compare,
 }
 
+impl Mode {
+    pub(super) fn command(self) -> Command {
+        match self {
+            Self::Scan | Self::Live | Self::LiveOnly => Command::Replicate,
+            Self::Compare => Command::Compare,
+        }
+    }
+
+    pub(super) fn is_live(self) -> bool {
+        matches!(self, Self::Live | Self::LiveOnly)
+    }
+}
+
 fn mode(command: Command, job: &Job) -> Result<Mode, UsageError> {
-    const LIVE: &str = "live replication";
     let names = [
         ("scan", Mode::Scan),
         ("snapshot", Mode::Scan),
@@ -187,10 +224,11 @@ fn mode(command: Command, job: &Job) -> Result<Mode, UsageError> {
         .map(|text| value::named("--mode", text, &names))
         .transpose()?;
     match (mode, command) {
-        (Some(mode), _) if job.later.live && mode != Mode::Live => Err(UsageError::new(
+        (Some(mode), _) if job.live.live && mode != Mode::Live => Err(UsageError::new(
             "--live",
             "--mode says otherwise; give one of them",
         )),
+        (None, Command::Replicate) if job.live.live => Ok(Mode::Live),
         (None | Some(Mode::Scan), _) => Ok(Mode::Scan),
         (Some(Mode::Live | Mode::LiveOnly), Command::Compare) => Err(UsageError::new(
             "--mode",
@@ -200,10 +238,7 @@ fn mode(command: Command, job: &Job) -> Result<Mode, UsageError> {
             "--mode",
             "compare has --mode scan alone; --quick makes it quick",
         )),
-        (Some(Mode::Live), Command::Replicate) => Err(UsageError::later("--mode live", LIVE)),
-        (Some(Mode::LiveOnly), Command::Replicate) => {
-            Err(UsageError::later("--mode liveonly", LIVE))
-        }
+        (Some(mode @ (Mode::Live | Mode::LiveOnly)), Command::Replicate) => Ok(mode),
         (Some(Mode::Compare), Command::Replicate) => {
             let none = job.checking.no_verify
                 || job
@@ -223,16 +258,8 @@ fn mode(command: Command, job: &Job) -> Result<Mode, UsageError> {
 }
 
 fn later(later: &Later) -> Result<(), UsageError> {
-    const LIVE: &str = "live replication";
     const STRUCT: &str = "copying by each type's own commands";
     let Later {
-        live,
-        events,
-        event_queue,
-        event_order,
-        idle_timeout,
-        flush_interval,
-        accept_unproven,
         structure,
         merge,
         merge_policy,
@@ -256,13 +283,6 @@ fn later(later: &Later) -> Result<(), UsageError> {
         .as_deref()
         .map_or(Ok(0), |text| value::size("--big-key", text, 1))?;
     let options = [
-        (*live, "--live", LIVE),
-        (events.is_some(), "--events", LIVE),
-        (event_queue.is_some(), "--event-queue", LIVE),
-        (event_order.is_some(), "--event-order", LIVE),
-        (idle_timeout.is_some(), "--idle-timeout", LIVE),
-        (flush_interval.is_some(), "--flush-interval", LIVE),
-        (*accept_unproven, "--accept-unproven", LIVE),
         (*structure, "--struct", STRUCT),
         (*merge, "--merge", STRUCT),
         (merge_policy, "--merge-policy merge", STRUCT),

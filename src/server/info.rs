@@ -47,6 +47,38 @@ impl Info {
             .ok()
     }
 
+    /// Calls of a command that ran without an error, by INFO commandstats; a rejected call is not counted as one there.
+    #[must_use]
+    pub fn calls(&self, command: &str) -> u64 {
+        let Some(line) = self.text(&format!("cmdstat_{command}")) else {
+            return 0;
+        };
+        let field = |name: &str| {
+            line.split(',')
+                .find_map(|field| field.strip_prefix(name))
+                .and_then(|number| number.parse::<u64>().ok())
+                .unwrap_or(0)
+        };
+        field("calls=").saturating_sub(field("failed_calls="))
+    }
+
+    /// Whether another database than this one has keys.
+    #[must_use]
+    pub fn has_other_databases(&self, database: u32) -> bool {
+        let own = format!("db{database}");
+        self.fields.keys().any(|name| {
+            *name != own
+                && name
+                    .strip_prefix("db")
+                    .is_some_and(|number| number.parse::<u32>().is_ok())
+        })
+    }
+
+    /// Adds the fields of another answer.
+    pub fn extend(&mut self, other: Self) {
+        self.fields.extend(other.fields);
+    }
+
     /// Whether a flag is 1.
     #[must_use]
     pub fn is_set(&self, name: &str) -> bool {

@@ -33,13 +33,16 @@ use crate::wire::{Connection, Link};
 pub struct Inspection {
     /// Types to take; empty takes all.
     pub kinds: Vec<String>,
+    /// SCAN has looked at the type already: of keys that events name alone it is asked.
+    pub scan_knows_kind: bool,
     /// Bytes of MEMORY USAGE over which a key is skipped.
     pub memory_limit: Option<NonZeroU64>,
 }
 
 impl Inspection {
-    fn is_needed(&self) -> bool {
-        !self.kinds.is_empty() || self.memory_limit.is_some()
+    fn is_needed(&self, key: &Key) -> bool {
+        let kind = !self.kinds.is_empty() && !(self.scan_knows_kind && !key.mark.is_event());
+        kind || self.memory_limit.is_some()
     }
 }
 
@@ -167,10 +170,9 @@ impl ReadLane {
     }
 
     fn take_in(&mut self, keys: Vec<Key>) {
-        let inspect = self.inspection.is_needed();
         let carriage = self.dialect.carriage;
         for key in keys {
-            if inspect {
+            if self.inspection.is_needed(&key) {
                 let bytes = key.name.len() + 64;
                 self.waiting.add(key, Road::Inspect, bytes);
             } else {

@@ -20,9 +20,10 @@ use crate::config::{Auto, Side};
 use crate::entry::{Entry, Parcel, Value};
 use crate::error::{Class, Lost, classify};
 use crate::output::KEYS;
-use crate::queue::Receiver;
-use crate::reading::BATCH_BYTES;
+use crate::queue::{Lease, Receiver};
 pub use crate::reading::BATCH_KEYS;
+use crate::reading::{BATCH_BYTES, LONG};
+use crate::stats::SkipReason;
 use crate::text::printable;
 use crate::window::{self, Window};
 use crate::wire::{Connection, Link};
@@ -233,24 +234,27 @@ impl WriteLane {
         if batch.careful {
             self.redo.answered();
         }
-        if batch.errors.is_empty() {
+        self.rest(&batch);
+        if batch.errors.is_empty() && batch.kinds.is_empty() {
             self.redo.calm();
             if self.redo.is_empty() {
                 self.succeed(&batch.entries);
                 return;
             }
         }
+        let mut kinds: HashMap<usize, Vec<u8>> = batch.kinds.drain(..).collect();
         let mut errors: HashMap<usize, String> = batch.errors.drain(..).collect();
         let single = batch.careful;
         let mut lease = batch.lease;
         let mut good = Vec::new();
         for (row, entry) in batch.entries.into_iter().enumerate() {
-            match errors.remove(&row) {
-                None => {
+            match (errors.remove(&row), kinds.remove(&row)) {
+                (None, Some(kind)) => self.looked(entry, &kind),
+                (None, None) => {
                     self.redo.written(&entry);
                     good.push(entry);
                 }
-                Some(error) => {
+                (Some(error), _) => {
                     let lease = lease.split(entry.cost());
                     self.fail_or_redo(
                         Again {
@@ -267,7 +271,48 @@ impl WriteLane {
         self.succeed(&good);
     }
 
+    /// What the target has under a key that the source does not have, or not as the run wants it.
+    fn looked(&mut self, mut entry: Entry, kind: &[u8]) {
+        let gone = kind == b"none";
+        let Some(follow) = &self.context.follow else {
+            return;
+        };
+        if entry.value == Value::Doubtful {
+            if !gone {
+                follow.doubt(&entry.key.name);
+            }
+            self.redo.written(&entry);
+            self.context.stats.skipped(SkipReason::OtherDatabase, 1);
+        } else if gone || !follow.wants(kind) {
+            self.redo.written(&entry);
+            self.context.stats.skipped(SkipReason::OtherType, 1);
+        } else {
+            entry.value = Value::Gone;
+            self.redo.push(Again {
+                entry,
+                lease: Lease::default(),
+                failed: 0,
+                why: String::new(),
+            });
+        }
+    }
+
+    /// Costly keys rest before they are copied again.
+    fn rest(&self, batch: &Batch) {
+        let Some(follow) = &self.context.follow else {
+            return;
+        };
+        for entry in &batch.entries {
+            if entry.value_len() >= LONG {
+                follow.changed.was_written(&entry.key, batch.sent.elapsed());
+            }
+        }
+    }
+
     fn succeed(&self, entries: &[Entry]) {
+        if let Some(follow) = &self.context.follow {
+            follow.written(&self.context.stats.live, entries);
+        }
         let deleted = entries
             .iter()
             .filter(|entry| entry.value == Value::Gone)
@@ -424,7 +469,7 @@ impl WriteLane {
     async fn discard(mut self) -> anyhow::Result<()> {
         while let Some(parcel) = self.input.receive().await {
             self.context.stats.skipped(
-                crate::stats::SkipReason::DryRun,
+                SkipReason::DryRun,
                 parcel.entries.len() as u64,
             );
         }

@@ -58,6 +58,12 @@ impl Connection {
         self.incoming.speak_resp3();
     }
 
+    /// Whether the server speaks RESP3 on it.
+    #[must_use]
+    pub fn is_resp3(&self) -> bool {
+        self.incoming.is_resp3()
+    }
+
     /// The stream, for another client on the same endpoint. What was read and not taken is lost.
     #[must_use]
     pub fn into_stream(self) -> Stream {

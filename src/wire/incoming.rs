@@ -81,6 +81,10 @@ impl Incoming {
         self.resp3 = true;
     }
 
+    pub(crate) fn is_resp3(&self) -> bool {
+        self.resp3
+    }
+
     /// The next token, or `None` until more has come.
     pub(crate) fn token(&mut self) -> Result<Option<Token>, Lost> {
         let Some(rest) = self.buffer.get(self.position..) else {

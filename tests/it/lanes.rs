@@ -81,6 +81,7 @@ fn context(flow: Flow) -> Arc<Context> {
         Arc::new(Stats::new(false)),
         flow,
         Stop::default(),
+        None,
     ))
 }
 
@@ -282,6 +283,7 @@ async fn read_all(
     let dialect = read::Dialect {
         pexpiretime: true,
         expiring: !seed.is_multiple_of(2),
+        databases: false,
         database: 0,
         multi: !seed.is_multiple_of(3),
         time: false,
@@ -368,7 +370,7 @@ proptest! {
                 _ => (Value::Text(value), None),
             };
             let held = match &value {
-                Value::Gone => None,
+                Value::Gone | Value::Unwanted | Value::Doubtful => None,
                 Value::Text(bytes) | Value::Payload(bytes) => Some(bytes.to_vec()),
             };
             last.insert(name.to_vec(), held);

@@ -254,20 +254,132 @@ fn errors_of_options() {
 }
 
 #[test]
+fn errors_of_live() {
+    insta::assert_snapshot!(errors(&[
+        "riot replicate a b --live --mode scan",
+        "riot replicate a b --live --mode liveonly",
+        "riot replicate a b --live --mode compare",
+        "riot replicate a b --live --live",
+        "riot replicate a b --mode alive",
+        "riot replicate a b --live --events all",
+        "riot replicate a b --live --event-queue 0",
+        "riot replicate a b --live --event-queue 1MB",
+        "riot replicate a b --live --event-order lifo",
+        "riot replicate a b --live --flush-interval 0",
+        "riot replicate a b --live --flush-interval soon",
+        "riot replicate a b --live --idle-timeout 0s",
+        "riot replicate a b --live --idle-timeout 5 --idle-timeout 6",
+        "riot replicate a b --idle-timeout never",
+        "riot replicate a b --mode scan --events all",
+        "riot replicate a b --live --accept-unproven=yes",
+        "riot replicate a b --live --key-process #{type}:#{key}",
+        "riot replicate a b --mode liveonly --key-process #{key}:#{type}",
+        "riot replicate a b --live --repeat 5m",
+        "riot replicate a b --live --repair",
+        "riot replicate a b --live --quick",
+        "riot replicate a b --delete-extra",
+        "riot replicate a b --live --delete-extra --key-replace x=>y",
+        "riot replicate a b --live --delete-extra --key-process #{key}#{key}",
+        "riot replicate a b --live --both --key-replace x=>y",
+        "riot replicate a b --live --events tracking --source-resp 2",
+        "riot --resp resp2 -h a replicate -h b --live --events tracking",
+        "riot replicate a b --live --merge",
+        "riot replicate a b --live --stream-id drop",
+        "riot replicate a b --mode compare --live",
+        "riot replicate a b --mode compare --events auto",
+        "riot compare a b --live",
+        "riot compare a b --mode liveonly",
+        "riot compare a b --events auto",
+        "riot compare a b --event-queue 5",
+        "riot compare a b --event-order fifo",
+        "riot compare a b --flush-interval 5",
+        "riot compare a b --accept-unproven",
+    ]), @"
+    riot replicate a b --live --mode scan
+      error: --live: --mode says otherwise; give one of them
+    riot replicate a b --live --mode liveonly
+      error: --live: --mode says otherwise; give one of them
+    riot replicate a b --live --mode compare
+      error: --live: --mode says otherwise; give one of them
+    riot replicate a b --live --live
+      error: --live: was given twice
+    riot replicate a b --mode alive
+      error: --mode: 'alive' is none of scan, snapshot, live, liveonly, live-only, compare
+    riot replicate a b --live --events all
+      error: --events: 'all' is none of auto, keyspace, tracking
+    riot replicate a b --live --event-queue 0
+      error: --event-queue: must be at least 1
+    riot replicate a b --live --event-queue 1MB
+      error: --event-queue: '1MB' is no whole number
+    riot replicate a b --live --event-order lifo
+      error: --event-order: 'lifo' is none of fifo, priority
+    riot replicate a b --live --flush-interval 0
+      error: --flush-interval: must be longer than 0
+    riot replicate a b --live --flush-interval soon
+      error: --flush-interval: 'soon' is no duration; write 500ms, 5s, 2m, 1h or 1d
+    riot replicate a b --live --idle-timeout 0s
+      error: --idle-timeout: must be longer than 0
+    riot replicate a b --live --idle-timeout 5 --idle-timeout 6
+      error: --idle-timeout: was given twice
+    riot replicate a b --idle-timeout never
+      error: --idle-timeout: 'never' is no duration; write 500ms, 5s, 2m, 1h or 1d
+    riot replicate a b --mode scan --events all
+      error: --events: 'all' is none of auto, keyspace, tracking
+    riot replicate a b --live --accept-unproven=yes
+      error: --accept-unproven: takes no value
+    riot replicate a b --live --key-process #{type}:#{key}
+      error: --key-process: #{type} does not go with live: a key that was deleted has no type, so its name at the target is not known
+    riot replicate a b --mode liveonly --key-process #{key}:#{type}
+      error: --key-process: #{type} does not go with live: a key that was deleted has no type, so its name at the target is not known
+    riot replicate a b --live --repeat 5m
+      error: --repeat: repeats a snapshot; live goes on by itself until it is stopped
+    riot replicate a b --live --repair
+      error: --repair: belongs to compare: riot compare --repair copies again what differs
+    riot replicate a b --live --quick
+      error: --quick: belongs to compare; replicate has --compare quick
+    riot replicate a b --delete-extra
+      error: --delete-extra: goes with riot compare --repair, and with --mode live
+    riot replicate a b --live --delete-extra --key-replace x=>y
+      error: --delete-extra: needs names that can be told back to the source's: no --key-replace, and exactly one #{key} in --key-process
+    riot replicate a b --live --delete-extra --key-process #{key}#{key}
+      error: --delete-extra: needs names that can be told back to the source's: no --key-replace, and exactly one #{key} in --key-process
+    riot replicate a b --live --both --key-replace x=>y
+      error: --both: needs names that can be told back to the source's: no --key-replace, and exactly one #{key} in --key-process
+    riot replicate a b --live --events tracking --source-resp 2
+      error: --events tracking: needs RESP3, and --source-resp says 2
+    riot --resp resp2 -h a replicate -h b --live --events tracking
+      error: --events tracking: needs RESP3, and --resp says 2
+    riot replicate a b --live --merge
+      error: --merge: this version of riot does not have copying by each type's own commands yet
+    riot replicate a b --live --stream-id drop
+      error: --stream-id drop: this version of riot does not have copying by each type's own commands yet
+    riot replicate a b --mode compare --live
+      error: --live: --mode says otherwise; give one of them
+    riot replicate a b --mode compare --events auto
+      error: --events: compare is never live, so it has no such option
+    riot compare a b --live
+      error: --live: compare is never live, so it has no such option
+    riot compare a b --mode liveonly
+      error: --mode: compare is never live, so it has --mode scan alone
+    riot compare a b --events auto
+      error: --events: compare is never live, so it has no such option
+    riot compare a b --event-queue 5
+      error: --event-queue: compare is never live, so it has no such option
+    riot compare a b --event-order fifo
+      error: --event-order: compare is never live, so it has no such option
+    riot compare a b --flush-interval 5
+      error: --flush-interval: compare is never live, so it has no such option
+    riot compare a b --accept-unproven
+      error: --accept-unproven: compare is never live, so it has no such option
+    ");
+}
+
+#[test]
 fn what_comes_later_is_refused_by_name() {
     insta::assert_snapshot!(errors(&[
         "riot ping a",
         "riot check --quick a b",
         "riot generate-completion bash",
-        "riot replicate a b --mode live",
-        "riot replicate a b --mode LIVEONLY",
-        "riot replicate a b --live --mode live",
-        "riot replicate a b --events keyspace",
-        "riot replicate a b --event-queue 5",
-        "riot replicate a b --event-order fifo",
-        "riot replicate a b --idle-timeout 5",
-        "riot replicate a b --flush-interval 5",
-        "riot replicate a b --accept-unproven",
         "riot replicate a b --source-cluster",
         "riot -c -h a replicate -h b",
         "riot replicate a b --read-from replica_preferred",
@@ -296,24 +408,6 @@ fn what_comes_later_is_refused_by_name() {
       error: check: this version of riot does not have check yet
     riot generate-completion bash
       error: generate-completion: this version of riot does not have completion scripts yet
-    riot replicate a b --mode live
-      error: --mode live: this version of riot does not have live replication yet
-    riot replicate a b --mode LIVEONLY
-      error: --mode liveonly: this version of riot does not have live replication yet
-    riot replicate a b --live --mode live
-      error: --mode live: this version of riot does not have live replication yet
-    riot replicate a b --events keyspace
-      error: --events: this version of riot does not have live replication yet
-    riot replicate a b --event-queue 5
-      error: --event-queue: this version of riot does not have live replication yet
-    riot replicate a b --event-order fifo
-      error: --event-order: this version of riot does not have live replication yet
-    riot replicate a b --idle-timeout 5
-      error: --idle-timeout: this version of riot does not have live replication yet
-    riot replicate a b --flush-interval 5
-      error: --flush-interval: this version of riot does not have live replication yet
-    riot replicate a b --accept-unproven
-      error: --accept-unproven: this version of riot does not have live replication yet
     riot replicate a b --source-cluster
       error: --source-cluster: this version of riot does not have clusters yet
     riot -c -h a replicate -h b

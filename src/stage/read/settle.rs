@@ -1,12 +1,13 @@
 //! What becomes of the answers of a batch: entries for the write lanes, keys to be read again, failures.
 
 use std::borrow::Cow;
+use std::time::Instant;
 
 use bytes::Bytes;
 
 use super::{Abandoned, ReadLane};
 use crate::config::{Carriage, Side};
-use crate::entry::{Entry, Key, Parcel, Value};
+use crate::entry::{Cause, Entry, Key, Millis, Parcel, Value};
 use crate::error::{Class, classify};
 use crate::output::KEYS;
 use crate::queue::Lease;
@@ -41,6 +42,7 @@ impl ReadLane {
                     let Some(key) = head.settle(found.row) else {
                         continue;
                     };
+                    self.rest(&key, value.len(), head.sent);
                     let text = found.text || is_text(&value);
                     self.shapes.learn(&key.name, text, value.len());
                     if text && !found.text && self.dialect.carriage == Carriage::Auto {
@@ -58,6 +60,10 @@ impl ReadLane {
                     } else {
                         Value::Payload(value)
                     };
+                    if self.is_unchanged(&key, &value, found.expiry) {
+                        self.context.stats.skipped(SkipReason::Unchanged, 1);
+                        continue;
+                    }
                     entries.push(Entry {
                         key: self.target_key(key, kind),
                         value,
@@ -88,9 +94,10 @@ impl ReadLane {
                 self.context.stats.skipped(SkipReason::Nameless, 1);
             }
             Answer::Gone(_) => {
+                let value = self.absence(&key, head.has_other_databases());
                 entries.push(Entry {
                     key: self.target_key(key, None),
-                    value: Value::Gone,
+                    value,
                     expiry: None,
                 });
             }
@@ -120,21 +127,53 @@ impl ReadLane {
                     self.context.fail(Side::Source, &key.name, &message);
                 }
             }
-            Answer::Inspected(row, memory) => self.inspected(key, head.kind(row), memory),
+            Answer::Inspected(row, memory) => {
+                entries.extend(self.inspected(key, head.kind(row), memory));
+            }
             Answer::Part | Answer::Found(_) => {}
         }
     }
 
-    /// A key that was looked at is read, or skipped.
-    fn inspected(&mut self, key: Key, kind: Option<&[u8]>, memory: Option<u64>) {
+    /// What becomes of the target's key when the source has none.
+    fn absence(&self, key: &Key, others: bool) -> Value {
+        let Some(follow) = &self.context.follow else {
+            return Value::Gone;
+        };
+        match key.mark.cause() {
+            Cause::DoubtfulEvent if others || follow.has_other_databases() => Value::Doubtful,
+            // An event tells nothing of the type that the key had.
+            Cause::Event | Cause::DoubtfulEvent if !follow.wants_all() => Value::Unwanted,
+            Cause::Scan | Cause::Event | Cause::DoubtfulEvent | Cause::Turn => Value::Gone,
+        }
+    }
+
+    /// A stream that was looked at because its turn had come, and is as it was.
+    fn is_unchanged(&self, key: &Key, value: &Value, expiry: Option<Millis>) -> bool {
+        let (Some(follow), Value::Payload(payload)) = (&self.context.follow, value) else {
+            return false;
+        };
+        let same = follow.streams.met(&key.name, payload, expiry);
+        same && key.mark.cause() == Cause::Turn
+    }
+
+    /// A costly key rests before it is copied again.
+    fn rest(&self, key: &Key, bytes: usize, sent: Instant) {
+        if bytes >= LONG
+            && let Some(follow) = &self.context.follow
+        {
+            follow.changed.was_read(key, sent.elapsed());
+        }
+    }
+
+    /// A key that was looked at is read, or skipped. One that changed may have been wanted before.
+    fn inspected(&mut self, key: Key, kind: Option<&[u8]>, memory: Option<u64>) -> Option<Entry> {
         let kinds = &self.inspection.kinds;
         if !kinds.is_empty()
             && let Some(kind) = kind
             && kind != b"none"
             && !kinds.iter().any(|wanted| wanted.as_bytes() == kind)
         {
-            self.context.stats.skipped(SkipReason::OtherType, 1);
-            return;
+            return self.unwanted(key, SkipReason::OtherType);
         }
         if let (Some(limit), Some(memory)) = (self.inspection.memory_limit, memory)
             && memory > limit.get()
@@ -143,11 +182,24 @@ impl ReadLane {
                 "skipped: {}: {memory} bytes are over --mem-limit",
                 printable(&key.name)
             );
-            self.context.stats.skipped(SkipReason::MemoryLimit, 1);
-            return;
+            return self.unwanted(key, SkipReason::MemoryLimit);
         }
         self.waiting
             .add_guessed(key, &self.shapes, self.dialect.carriage);
+        None
+    }
+
+    /// A key that the run does not want; one that changed may have been written while it did.
+    fn unwanted(&self, key: Key, reason: SkipReason) -> Option<Entry> {
+        if !key.mark.is_event() || self.rename.needs_type() {
+            self.context.stats.skipped(reason, 1);
+            return None;
+        }
+        Some(Entry {
+            key: self.target_key(key, None),
+            value: Value::Unwanted,
+            expiry: None,
+        })
     }
 
     fn target_key(&self, key: Key, kind: Option<&[u8]>) -> Key {
@@ -156,7 +208,11 @@ impl ReadLane {
         }
         match self.rename.apply(&key.name, kind) {
             Cow::Borrowed(_) => key,
-            Cow::Owned(name) => Key::new(Bytes::from(name.clone()), &name),
+            Cow::Owned(name) => {
+                let mark = key.mark;
+                let key = Key::new(Bytes::from(name.clone()), &name);
+                Key { mark, ..key }
+            }
         }
     }
 

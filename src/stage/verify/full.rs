@@ -221,6 +221,7 @@ impl FullLane {
             let names = batch.keys.iter().map(|key| Key {
                 name: self.target_name(key, None),
                 road: key.road,
+                mark: key.mark,
             });
             let twin = Batch::new(batch.road, names.collect(), batch.bytes);
             self.target.ask(number, twin, target);

@@ -1,6 +1,7 @@
 //! One batch of writes: the cheapest commands for its entries, and whose answer is whose.
 
 use std::collections::HashSet;
+use std::time::Instant;
 
 use crate::entry::{Entry, Millis, Value};
 use crate::error::Lost;
@@ -39,6 +40,8 @@ enum Way {
     SetUntil(Millis),
     Restore(Millis),
     Delete,
+    /// TYPE: what becomes of the key depends on what the target has.
+    Look,
 }
 
 /// Answers to come, in their order.
@@ -50,6 +53,8 @@ enum Due {
     Executed,
     /// These entries of the order.
     Rows { first: usize, count: usize },
+    /// TYPE of this entry of the order.
+    Kind(usize),
     /// PEXPIREAT's number, behind the SET of the same transaction.
     Number,
     /// WAIT's number.
@@ -76,6 +81,10 @@ pub(super) struct Batch {
     pub(super) errors: Vec<(usize, String)>,
     /// WAIT's answer was too small.
     pub(super) short_of_replicas: Option<i64>,
+    /// Types at the target, by entry, where they were asked for.
+    pub(super) kinds: Vec<(usize, Vec<u8>)>,
+    /// When it was sent.
+    pub(super) sent: Instant,
 }
 
 impl Batch {
@@ -93,6 +102,8 @@ impl Batch {
             envelope_error: None,
             errors: Vec::new(),
             short_of_replicas: None,
+            kinds: Vec::new(),
+            sent: Instant::now(),
         }
     }
 
@@ -105,7 +116,7 @@ impl Batch {
         let (told, due) = self.due.split_at(self.next.min(self.due.len()));
         let rows = told
             .iter()
-            .filter(|due| matches!(due, Due::Rows { .. }))
+            .filter(|due| matches!(due, Due::Rows { .. } | Due::Kind(_)))
             .count();
         // An expiry of its own belongs to the row before it.
         rows - usize::from(rows > 0 && due.first() == Some(&Due::Number))
@@ -121,6 +132,8 @@ impl Batch {
         self.due.clear();
         self.next = 0;
         self.errors.clear();
+        self.kinds.clear();
+        self.sent = Instant::now();
         self.envelope_error = None;
         self.commands.clear();
         self.short_of_replicas = None;
@@ -286,13 +299,18 @@ impl Batch {
             count: 1,
         };
         let command = match (way, &entry.value) {
-            (Way::Delete, _) | (_, Value::Gone) => "DEL",
+            (Way::Look, _) => "TYPE",
+            (Way::Delete, _) | (_, Value::Gone | Value::Unwanted | Value::Doubtful) => "DEL",
             (_, Value::Payload(_)) => "RESTORE",
             (_, Value::Text(_)) => "SET",
         };
         uses(commands, command);
         match (way, &entry.value) {
-            (Way::Delete, _) | (_, Value::Gone) => {
+            (Way::Look, _) => {
+                out.words(&[b"TYPE", name]);
+                due.push(Due::Kind(place));
+            }
+            (Way::Delete, _) | (_, Value::Gone | Value::Unwanted | Value::Doubtful) => {
                 out.words(&[b"DEL", name]);
                 due.push(answer);
             }
@@ -367,6 +385,7 @@ impl Batch {
                 while let Some(due) = self.due.get(self.next).copied() {
                     match due {
                         Due::Rows { first, count } => self.fail_rows(first, count, &message),
+                        Due::Kind(place) => self.fail_rows(place, 1, &message),
                         Due::Number => {}
                         Due::Envelope | Due::Executed | Due::Replicas => break,
                     }
@@ -374,6 +393,15 @@ impl Batch {
                 }
             }
             (Due::Rows { .. }, Token::Simple(_) | Token::Integer(_)) => {}
+            (Due::Kind(place), Token::Simple(span) | Token::Bulk(span)) => {
+                if let Some(row) = self.order.get(place) {
+                    self.kinds.push((*row, connection.bytes(span).to_vec()));
+                }
+            }
+            (Due::Kind(place), Token::Error(span)) => {
+                let message = error(span);
+                self.fail_rows(place, 1, &message);
+            }
             (Due::Rows { first, count }, Token::Error(span)) => {
                 let message = error(span);
                 self.fail_rows(first, count, &message);
@@ -428,6 +456,7 @@ fn way(entry: &Entry, dialect: Dialect, moment: Moment) -> Way {
     let expiry = expiry.map(|expiry| expiry + moment.shift);
     match (&entry.value, expiry) {
         (Value::Gone, _) => Way::Delete,
+        (Value::Unwanted | Value::Doubtful, _) => Way::Look,
         _ if due => Way::Delete,
         // An instant at or before the epoch is an error to PXAT, and none to ABSTTL.
         (_, Some(expiry)) if expiry <= 0 => Way::Delete,

@@ -1,0 +1,359 @@
+//! The set of changed keys: what changes a thousand times while it waits is copied once, and nothing is dropped.
+//!
+//! Each read lane has a shard of its own, so that a lane that is busy holds no other up. What exceeds the capacity is
+//! remembered by its slot and a hash of its name, and found again by a scan.
+
+mod overflow;
+mod ring;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use hashbrown::HashTable;
+use tokio::sync::Notify;
+
+pub use self::overflow::Overflow;
+use self::ring::{Place, Ring};
+use crate::entry::{Cause, Key, Mark, lane, road};
+use crate::transform::Rename;
+
+/// Ranks of `--event-order priority`; a key of unknown type is the last.
+pub const RANKS: usize = 9;
+/// A key that costs much rests nine times as long as it took: it takes a tenth of the link at most.
+const REST: u32 = 9;
+/// A costly key that was read and not yet written rests for this long at least.
+const UNTIL_WRITTEN: Duration = Duration::from_secs(60);
+/// Costly keys that are remembered before those that have rested are forgotten.
+const MOST_COSTLY: usize = 10_000;
+
+/// The set.
+#[derive(Debug)]
+pub struct Changed {
+    shards: Vec<Shard>,
+    held: AtomicUsize,
+    capacity: usize,
+    ranked: bool,
+    overflow: Mutex<Overflow>,
+    born: Instant,
+}
+
+#[derive(Debug)]
+struct Shard {
+    state: Mutex<State>,
+    filled: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    /// By rank; a single one where the order is that of the changes.
+    rings: Vec<Ring>,
+    /// Where the names lie.
+    places: HashTable<(u8, Place)>,
+    /// Keys that cost much when they were copied last, by their road.
+    costly: HashMap<u64, Cost>,
+    /// Costly keys that changed again and rest.
+    resting: HashMap<Bytes, (u64, Mark)>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Cost {
+    spent: Duration,
+    until: Instant,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic while the lock was held leaves plain data that is whole between any two statements.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Changed {
+    /// An empty set for so many read lanes, of so many names; `ranked` takes them out by rank. Marks count from `born`.
+    #[must_use]
+    pub fn new(lanes: usize, capacity: usize, ranked: bool, born: Instant) -> Self {
+        let rings = if ranked { RANKS } else { 1 };
+        let shard = || Shard {
+            state: Mutex::new(State {
+                rings: (0..rings).map(|_| Ring::default()).collect(),
+                places: HashTable::new(),
+                costly: HashMap::new(),
+                resting: HashMap::new(),
+            }),
+            filled: Notify::new(),
+        };
+        Self {
+            shards: (0..lanes.max(1)).map(|_| shard()).collect(),
+            held: AtomicUsize::new(0),
+            capacity,
+            ranked,
+            overflow: Mutex::default(),
+            born,
+        }
+    }
+
+    /// Time since the run began: what marks are made of.
+    #[must_use]
+    pub fn now(&self) -> Duration {
+        self.born.elapsed()
+    }
+
+    /// Keys that wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.held.load(Relaxed)
+    }
+
+    /// Whether none waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Lanes that the set is dealt to.
+    #[must_use]
+    pub fn lanes(&self) -> usize {
+        self.shards.len()
+    }
+
+    /// A key changed. `false`: there was no room for its name, and its slot was marked.
+    pub fn mark(&self, name: &[u8], rename: &Rename, rank: u8, mark: Mark) -> bool {
+        let way = if rename.is_identity() || rename.needs_type() {
+            road(name)
+        } else {
+            road(&rename.apply(name, None))
+        };
+        let Some(shard) = self.shards.get(lane(way, self.shards.len())) else {
+            return false;
+        };
+        let mut state = lock(&shard.state);
+        if state.known(name, way, mark) {
+            return true;
+        }
+        if self.held.load(Relaxed) >= self.capacity {
+            drop(state);
+            lock(&self.overflow).add(name, way);
+            return false;
+        }
+        self.held.fetch_add(1, Relaxed);
+        let rank = if self.ranked { rank.min(RANKS as u8 - 1) } else { 0 };
+        state.insert(name, way, rank, mark);
+        drop(state);
+        shard.filled.notify_one();
+        true
+    }
+
+    /// Takes up to `most` keys of a lane out; those that rest stay, unless there is a `hurry`.
+    #[must_use]
+    pub fn take(&self, lane: usize, most: usize, hurry: bool) -> Vec<Key> {
+        let Some(shard) = self.shards.get(lane) else {
+            return Vec::new();
+        };
+        let mut state = lock(&shard.state);
+        let mut found = state.rested(hurry);
+        let mut kept = 0;
+        while found.len() < most {
+            let Some((name, road, mark)) = state.pop() else {
+                break;
+            };
+            let name = Bytes::from(name);
+            if !hurry && state.must_rest(road) {
+                state.resting.insert(name, (road, mark));
+                kept += 1;
+                // What rests is no reason to look through all that waits at once.
+                if kept >= most {
+                    break;
+                }
+                continue;
+            }
+            found.push(Key { name, road, mark });
+        }
+        drop(state);
+        self.held.fetch_sub(found.len(), Relaxed);
+        found
+    }
+
+    /// Keys of a lane that wait without resting.
+    #[must_use]
+    pub fn ready(&self, lane: usize) -> usize {
+        self.shards
+            .get(lane)
+            .map_or(0, |shard| lock(&shard.state).places.len())
+    }
+
+    /// Waits until a lane has more keys, or a costly one has rested.
+    pub async fn filled(&self, lane: usize) {
+        let Some(shard) = self.shards.get(lane) else {
+            return;
+        };
+        let filled = shard.filled.notified();
+        let due = {
+            let state = lock(&shard.state);
+            if !state.places.is_empty() {
+                return;
+            }
+            state.next_rested()
+        };
+        match due {
+            None => filled.await,
+            Some(due) => tokio::select! {
+                () = filled => {}
+                () = tokio::time::sleep_until(due.into()) => {}
+            },
+        }
+    }
+
+    /// Wakes whoever waits for keys: there is a hurry now, or an end.
+    pub fn wake(&self) {
+        for shard in &self.shards {
+            shard.filled.notify_one();
+        }
+    }
+
+    /// A costly key was read, which took so long: it rests at least until it is written.
+    pub fn was_read(&self, key: &Key, took: Duration) {
+        self.spend(key, took, UNTIL_WRITTEN);
+    }
+
+    /// A costly key was written, which took so long.
+    pub fn was_written(&self, key: &Key, took: Duration) {
+        self.spend(key, took, Duration::ZERO);
+    }
+
+    fn spend(&self, key: &Key, took: Duration, least: Duration) {
+        let Some(shard) = self.shards.get(key.lane(self.shards.len())) else {
+            return;
+        };
+        let now = Instant::now();
+        let mut state = lock(&shard.state);
+        if state.costly.len() >= MOST_COSTLY {
+            state.costly.retain(|_, cost| cost.until > now);
+        }
+        let cost = state.costly.entry(key.road).or_insert(Cost {
+            spent: Duration::ZERO,
+            until: now,
+        });
+        let before = if least.is_zero() {
+            cost.spent
+        } else {
+            Duration::ZERO
+        };
+        cost.spent = before + took;
+        cost.until = now + (cost.spent * REST).max(least);
+        drop(state);
+        // Whoever waits has to look when it has rested.
+        shard.filled.notify_one();
+    }
+
+    /// What found no room since the last time, if anything did.
+    #[must_use]
+    pub fn take_overflow(&self) -> Option<Overflow> {
+        let mut overflow = lock(&self.overflow);
+        (overflow.keys() > 0).then(|| std::mem::take(&mut *overflow))
+    }
+
+    /// Whether something found no room.
+    #[must_use]
+    pub fn has_overflow(&self) -> bool {
+        lock(&self.overflow).keys() > 0
+    }
+}
+
+impl State {
+    /// Whether the key waits already; then it takes the stronger mark.
+    fn known(&mut self, name: &[u8], hash: u64, mark: Mark) -> bool {
+        if let Some((_, old)) = self.resting.get_mut(name) {
+            *old = stronger(*old, mark);
+            return true;
+        }
+        let Self { rings, places, .. } = self;
+        let found = places
+            .find(hash, |(rank, place)| named(rings, *rank, *place) == name)
+            .copied();
+        let Some((rank, place)) = found else {
+            return false;
+        };
+        if let Some(ring) = rings.get_mut(usize::from(rank)) {
+            ring.mark(place, |old| stronger(old, mark));
+        }
+        true
+    }
+
+    fn insert(&mut self, name: &[u8], hash: u64, rank: u8, mark: Mark) {
+        let Self { rings, places, .. } = self;
+        let Some(ring) = rings.get_mut(usize::from(rank)) else {
+            return;
+        };
+        // The hash stands beside the name: a table that grows need not make new names of all.
+        let place = ring.push(name, hash, mark.bits());
+        places.insert_unique(hash, (rank, place), |(rank, place)| {
+            rings
+                .get(usize::from(*rank))
+                .map_or(0, |ring| ring.hash(*place))
+        });
+    }
+
+    fn pop(&mut self) -> Option<(Vec<u8>, u64, Mark)> {
+        let Self { rings, places, .. } = self;
+        let rank = rings.iter().position(|ring| ring.front().is_some())?;
+        let ring = rings.get_mut(rank)?;
+        let place = ring.front()?;
+        let hash = ring.hash(place);
+        if let Ok(entry) =
+            places.find_entry(hash, |found| *found == (u8::try_from(rank).unwrap_or(u8::MAX), place))
+        {
+            entry.remove();
+        }
+        let (name, mark) = ring.pop()?;
+        Some((name, hash, mark))
+    }
+
+    fn must_rest(&self, road: u64) -> bool {
+        self.costly
+            .get(&road)
+            .is_some_and(|cost| cost.until > Instant::now())
+    }
+
+    /// Costly keys that changed and have rested.
+    fn rested(&mut self, hurry: bool) -> Vec<Key> {
+        if self.resting.is_empty() {
+            return Vec::new();
+        }
+        let now = Instant::now();
+        let Self {
+            resting, costly, ..
+        } = self;
+        let due = |road: u64| costly.get(&road).is_none_or(|cost| cost.until <= now);
+        resting
+            .extract_if(|_, (road, _)| hurry || due(*road))
+            .map(|(name, (road, mark))| Key { name, road, mark })
+            .collect()
+    }
+
+    fn next_rested(&self) -> Option<Instant> {
+        let costs = self
+            .resting
+            .values()
+            .filter_map(|(road, _)| self.costly.get(road));
+        costs.map(|cost| cost.until).min()
+    }
+}
+
+fn named(rings: &[Ring], rank: u8, place: Place) -> &[u8] {
+    rings
+        .get(usize::from(rank))
+        .map_or(&[], |ring| ring.name(place))
+}
+
+/// The mark of a key that is marked twice: the first event's time, and the most certain cause.
+fn stronger(old: Mark, new: Mark) -> Mark {
+    match (old.cause(), new.cause()) {
+        (Cause::Turn | Cause::Scan, _) => new,
+        (Cause::DoubtfulEvent, Cause::Event) => Mark::new(Cause::Event, old.at()),
+        _ => old,
+    }
+}
+
+#[cfg(test)]
+mod tests;

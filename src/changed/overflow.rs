@@ -1,0 +1,70 @@
+//! Changed keys whose names found no room: their slots, and as long as there are not too many a hash of each name.
+
+use std::collections::HashSet;
+
+use foldhash::fast::FixedState;
+
+use crate::filter::{SLOTS, slot};
+
+/// Hashes that are kept: 18 MB at most.
+const MOST_HASHES: usize = 1_000_000;
+const WORDS: usize = SLOTS as usize / 64;
+
+/// Changed keys by slot.
+#[derive(Debug, Clone)]
+pub struct Overflow {
+    slots: Box<[u64; WORDS]>,
+    roads: HashSet<u64, FixedState>,
+    keys: u64,
+}
+
+impl Default for Overflow {
+    fn default() -> Self {
+        Self {
+            slots: Box::new([0; WORDS]),
+            roads: HashSet::default(),
+            keys: 0,
+        }
+    }
+}
+
+impl Overflow {
+    /// A key of this name, and this road at the target, changed.
+    pub(super) fn add(&mut self, name: &[u8], road: u64) {
+        let slot = slot(name);
+        if let Some(word) = self.slots.get_mut(usize::from(slot / 64)) {
+            *word |= 1 << (slot % 64);
+        }
+        if !self.roads.contains(&road) {
+            self.keys += 1;
+            if self.roads.len() < MOST_HASHES {
+                self.roads.insert(road);
+            }
+        }
+    }
+
+    /// Keys that were added; one that came twice may count twice where there are more than a million.
+    #[must_use]
+    pub fn keys(&self) -> u64 {
+        self.keys
+    }
+
+    /// Hashes were left out: the slots alone tell what changed, and a deleted key cannot be told from one that only the
+    /// target ever had.
+    #[must_use]
+    pub fn is_blind(&self) -> bool {
+        self.keys > self.roads.len() as u64
+    }
+
+    /// Whether the key of this name and road may be one of them.
+    #[must_use]
+    pub fn may_hold(&self, name: &[u8], road: u64) -> bool {
+        if !self.is_blind() {
+            return self.roads.contains(&road);
+        }
+        let slot = slot(name);
+        self.slots
+            .get(usize::from(slot / 64))
+            .is_some_and(|word| word & (1 << (slot % 64)) != 0)
+    }
+}

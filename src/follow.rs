@@ -1,0 +1,102 @@
+//! What the lanes of a live run share beside the set of changed keys: streams, other databases, what is reported.
+
+mod payload;
+mod streams;
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+
+pub use self::streams::Streams;
+use crate::changed::Changed;
+use crate::entry::Entry;
+use crate::stats;
+
+/// Doubtful keys that are remembered.
+const MOST: usize = 1_000_000;
+
+/// What the lanes of a live run share.
+#[derive(Debug)]
+pub struct Follow {
+    /// The changed keys.
+    pub changed: Arc<Changed>,
+    /// The streams that were read.
+    pub streams: Streams,
+    /// Each batch of reads asks INFO whether other databases have keys.
+    pub asks_databases: bool,
+    kinds: Vec<String>,
+    others: AtomicBool,
+    doubts: Mutex<HashSet<Bytes>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Follow {
+    /// What lanes share that follow this set; `kinds` are the types that the run takes, none where it takes all.
+    #[must_use]
+    pub fn new(changed: Arc<Changed>, kinds: Vec<String>, asks_databases: bool) -> Self {
+        Self {
+            changed,
+            streams: Streams::default(),
+            asks_databases,
+            kinds,
+            others: AtomicBool::new(false),
+            doubts: Mutex::default(),
+        }
+    }
+
+    /// Whether keys of all types are taken.
+    #[must_use]
+    pub fn wants_all(&self) -> bool {
+        self.kinds.is_empty()
+    }
+
+    /// Whether keys of this type are taken.
+    #[must_use]
+    pub fn wants(&self, kind: &[u8]) -> bool {
+        self.wants_all() || self.kinds.iter().any(|wanted| wanted.as_bytes() == kind)
+    }
+
+    /// Other databases have keys, or had.
+    pub fn other_databases(&self) {
+        self.others.store(true, Relaxed);
+    }
+
+    /// Whether that was seen.
+    #[must_use]
+    pub fn has_other_databases(&self) -> bool {
+        self.others.load(Relaxed)
+    }
+
+    /// The target has a key that the source's database has not, and the event may have been another database's.
+    pub fn doubt(&self, name: &Bytes) {
+        let mut doubts = lock(&self.doubts);
+        if doubts.len() < MOST {
+            doubts.insert(Bytes::copy_from_slice(name));
+        }
+    }
+
+    /// The target's names of all such keys.
+    #[must_use]
+    pub fn take_doubts(&self) -> Vec<Bytes> {
+        lock(&self.doubts).drain().collect()
+    }
+
+    /// Entries were written: their lag and their cost are counted.
+    pub fn written(&self, stats: &stats::Live, entries: &[Entry]) {
+        if !entries.iter().any(|entry| entry.key.mark.is_event()) {
+            return;
+        }
+        let now = self.changed.now();
+        let events = || entries.iter().filter(|entry| entry.key.mark.is_event());
+        stats.lag(events().map(|entry| now.saturating_sub(entry.key.mark.at())));
+        stats.copied(events().map(|entry| {
+            let name: &[u8] = &entry.key.name;
+            (name, entry.value_len() as u64)
+        }));
+    }
+}

@@ -1,0 +1,111 @@
+//! What a DUMP payload tells of a stream without being decoded: whether it has consumer groups.
+//!
+//! Layout: <https://github.com/redis/redis/blob/7.0/src/rdb.c>, `rdbSaveObject`, `OBJ_STREAM`.
+
+/// Listpacks; with the first id, the largest deleted id and the count of all entries; with consumers' active times.
+const LISTPACKS: u8 = 15;
+const LISTPACKS_2: u8 = 19;
+const LISTPACKS_3: u8 = 21;
+/// With what Redis 8.2 and later keep beside.
+const LISTPACKS_4: u8 = 26;
+
+/// Whether the payload holds a stream: its first byte is the type.
+pub(super) fn is_stream(payload: &[u8]) -> bool {
+    matches!(
+        payload.first(),
+        Some(&(LISTPACKS | LISTPACKS_2 | LISTPACKS_3 | LISTPACKS_4))
+    )
+}
+
+/// Whether the stream has groups; `None` where the layout is not known.
+pub(super) fn has_groups(payload: &[u8]) -> Option<bool> {
+    let (kind, mut rest) = payload.split_first()?;
+    let numbers = match *kind {
+        LISTPACKS => 3,
+        LISTPACKS_2 | LISTPACKS_3 => 8,
+        _ => return None,
+    };
+    let nodes = number(&mut rest)?;
+    for _ in 0..nodes {
+        // The id of the first entry, and the listpack.
+        skip_string(&mut rest)?;
+        skip_string(&mut rest)?;
+    }
+    // The count of entries, and ids of two numbers each.
+    for _ in 0..numbers {
+        number(&mut rest)?;
+    }
+    Some(number(&mut rest)? > 0)
+}
+
+fn byte(rest: &mut &[u8]) -> Option<u8> {
+    let (first, after) = rest.split_first()?;
+    *rest = after;
+    Some(*first)
+}
+
+fn big_endian(rest: &mut &[u8], bytes: usize) -> Option<u64> {
+    let (number, after) = rest.split_at_checked(bytes)?;
+    *rest = after;
+    Some(
+        number
+            .iter()
+            .fold(0, |number, byte| number << 8 | u64::from(*byte)),
+    )
+}
+
+/// A length: 6, 14, 32 or 64 bits.
+fn number(rest: &mut &[u8]) -> Option<u64> {
+    let first = byte(rest)?;
+    match first >> 6 {
+        0 => Some(u64::from(first & 0x3f)),
+        1 => Some(u64::from(first & 0x3f) << 8 | u64::from(byte(rest)?)),
+        2 if first == 0x80 => big_endian(rest, 4),
+        2 if first == 0x81 => big_endian(rest, 8),
+        _ => None,
+    }
+}
+
+/// A string: as it is, as an integer, or compressed.
+fn skip_string(rest: &mut &[u8]) -> Option<()> {
+    let skipped = match *rest.first()? {
+        0xc0 => 2,
+        0xc1 => 3,
+        0xc2 => 5,
+        0xc3 => {
+            byte(rest)?;
+            let compressed = number(rest)?;
+            number(rest)?;
+            usize::try_from(compressed).ok()?
+        }
+        _ => usize::try_from(number(rest)?).ok()?,
+    };
+    *rest = rest.get(skipped..)?;
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of `XADD s 1-1 f v` and `XGROUP CREATE s g $` on Redis 6.0 and 7.0.
+    fn payload(kind: u8, numbers: usize, groups: u8) -> Vec<u8> {
+        let mut payload = vec![kind, 1, 16];
+        payload.extend([0; 16]);
+        payload.extend([0xc3, 3, 20, 1, 2, 3]);
+        payload.extend(std::iter::repeat_n(1, numbers));
+        payload.push(groups);
+        payload
+    }
+
+    #[test]
+    fn groups_are_found_behind_the_listpacks() {
+        for (kind, numbers) in [(LISTPACKS, 3), (LISTPACKS_2, 8), (LISTPACKS_3, 8)] {
+            assert_eq!(has_groups(&payload(kind, numbers, 0)), Some(false));
+            assert_eq!(has_groups(&payload(kind, numbers, 2)), Some(true));
+        }
+        assert_eq!(has_groups(&payload(LISTPACKS_4, 8, 0)), None);
+        assert_eq!(has_groups(&[LISTPACKS, 0x40]), None);
+        assert!(!is_stream(b"") && !is_stream(&[0]));
+    }
+}

@@ -1,0 +1,341 @@
+//! Learns of changes at the source. It does nothing but read and mark, so that the source's output buffer never fills
+//! because of riot.
+
+mod message;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, mpsc::UnboundedSender, watch};
+use tokio::time::{sleep, sleep_until};
+
+use self::message::{Heard, Messages};
+use crate::changed::Changed;
+use crate::config::Endpoint;
+use crate::entry::{Cause, Mark};
+use crate::error::{ConnectError, Lost};
+use crate::filter::{Filter, glob_matches};
+use crate::retry::Backoff;
+use crate::server::{CLASSES, Class, Way, subscription, tracking};
+use crate::stats::Stats;
+use crate::transform::Rename;
+use crate::wire::{Connection, Reply, Span, connect};
+
+/// A connection that says nothing is asked whether it is there.
+const PING_EVERY: Duration = Duration::from_secs(3);
+/// One that does not answer is lost.
+const SILENCE: Duration = Duration::from_secs(12);
+
+/// Which keys' changes are marked, and where.
+#[derive(Debug, Clone)]
+pub struct Net {
+    /// The set.
+    pub changed: Arc<Changed>,
+    /// Names at the target: they pick the shard.
+    pub rename: Arc<Rename>,
+    /// `--key-pattern`.
+    pub pattern: Vec<u8>,
+    /// What else of the selection is about names.
+    pub filter: Filter,
+    /// The counters.
+    pub stats: Arc<Stats>,
+    /// Events by class, where they have names.
+    pub seen: Arc<Seen>,
+}
+
+/// Events by class.
+#[derive(Debug, Default)]
+pub struct Seen {
+    counts: [AtomicU64; CLASSES.len()],
+}
+
+impl Seen {
+    /// Events of a class so far.
+    #[must_use]
+    pub fn of(&self, class: Class) -> u64 {
+        self.counts
+            .get(class.index())
+            .map_or(0, |count| count.load(Relaxed))
+    }
+
+    fn saw(&self, class: Class) {
+        if let Some(count) = self.counts.get(class.index()) {
+            count.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+/// What happens to a watch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Report {
+    /// It listens: the server has confirmed it. With the connection's CLIENT ID, where that is told.
+    Listening(Way, Option<i64>),
+    /// It was lost, for this reason, and is opened again.
+    Lost(Way, String),
+    /// Tracking says that any key may have changed.
+    Flushed,
+    /// Everything that the source told before the fence was asked for is marked; the connection is closed.
+    Fenced(Way),
+    /// The connection was lost, or was away, when the fence was asked for.
+    Unfenced(Way),
+    /// It cannot be had again.
+    Dead(Way, String),
+}
+
+/// How a watch is held.
+#[derive(Debug, Clone)]
+pub struct Reins {
+    /// What happens is told here.
+    pub reports: UnboundedSender<Report>,
+    /// Turns true: the end is to be fenced.
+    pub fence: watch::Receiver<bool>,
+    /// The connection is to be dropped: the source holds too much for it.
+    pub drop: Arc<Notify>,
+}
+
+/// The stage: one way of events, on a connection of its own.
+pub struct WatchStage {
+    endpoint: Arc<Endpoint>,
+    way: Way,
+    net: Net,
+    reins: Reins,
+    reconnects: bool,
+    patience: Duration,
+}
+
+/// How a connection ended.
+enum Ended {
+    Fenced,
+    Lost(String),
+}
+
+impl WatchStage {
+    /// A watch; `reconnects` and `patience`: whether and how long a source that is away is waited for.
+    #[must_use]
+    pub fn new(
+        endpoint: Arc<Endpoint>,
+        way: Way,
+        net: Net,
+        reins: Reins,
+        (reconnects, patience): (bool, Duration),
+    ) -> Self {
+        Self {
+            endpoint,
+            way,
+            net,
+            reins,
+            reconnects,
+            patience,
+        }
+    }
+
+    /// Watches until the end is fenced, or the source is away for too long.
+    pub async fn run(mut self) {
+        let mut backoff = Backoff::default();
+        let mut away: Option<Instant> = None;
+        loop {
+            if *self.reins.fence.borrow() {
+                return self.tell(Report::Unfenced(self.way));
+            }
+            let mut fence = self.reins.fence.clone();
+            let opened = tokio::select! {
+                opened = self.open() => opened,
+                _ = fence.wait_for(|fence| *fence) => continue,
+            };
+            let why = match opened {
+                Ok((connection, id)) => {
+                    away = None;
+                    backoff = Backoff::default();
+                    self.tell(Report::Listening(self.way, id));
+                    match self.listen(connection).await {
+                        Ended::Fenced => return self.tell(Report::Fenced(self.way)),
+                        Ended::Lost(why) => {
+                            self.tell(Report::Lost(self.way, why.clone()));
+                            if !self.reconnects {
+                                let why = format!("{why}, and --no-auto-reconnect was given");
+                                return self.tell(Report::Dead(self.way, why));
+                            }
+                            why
+                        }
+                    }
+                }
+                Err(error) => error.to_string(),
+            };
+            let since = *away.get_or_insert_with(Instant::now);
+            if since.elapsed() > self.patience {
+                let patience = self.patience.as_secs();
+                let why = format!("{why}; given up after {patience} s (--reconnect-timeout)");
+                return self.tell(Report::Dead(self.way, why));
+            }
+            tracing::debug!("{}: {why}; listening again", self.way);
+            sleep(backoff.pause()).await;
+        }
+    }
+
+    fn tell(&self, report: Report) {
+        // Nobody listens any more when the run is being torn down.
+        let _ = self.reins.reports.send(report);
+    }
+
+    /// Connects, subscribes, and waits for the confirmation.
+    async fn open(&self) -> Result<(Connection, Option<i64>), ConnectError> {
+        let mut connection = connect(&self.endpoint).await?;
+        let id = match connection.request(&[b"CLIENT", b"ID"]).await? {
+            Reply::Integer(id) => Some(id),
+            Reply::Nil | Reply::Bytes(_) | Reply::Error(_) | Reply::Array(_) => None,
+        };
+        let words = match self.way {
+            Way::Keyspace => vec![
+                b"PSUBSCRIBE".to_vec(),
+                subscription(self.endpoint.database, &self.net.pattern),
+            ],
+            Way::Tracking => tracking(&self.net.pattern),
+        };
+        let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+        if let Reply::Error(error) = connection.request(&words).await? {
+            return Err(ConnectError::Refused(error));
+        }
+        Ok((connection, id))
+    }
+
+    async fn listen(&mut self, mut connection: Connection) -> Ended {
+        let mut messages = Messages::default();
+        let mut fence = self.reins.fence.clone();
+        let (mut pings, mut pongs) = (0_u64, 0_u64);
+        // PONGs that a fence waits for.
+        let mut fenced: Option<u64> = None;
+        let mut heard = Instant::now();
+        loop {
+            let limit = SILENCE.min(connection.limit());
+            let waits = pongs < pings;
+            let due = heard + if waits { limit } else { PING_EVERY };
+            let moved = tokio::select! {
+                biased;
+                moved = connection.drive() => Some(moved),
+                () = self.reins.drop.notified() => {
+                    return Ended::Lost("the source held too much that riot had not read (its output buffer)".into());
+                }
+                _ = fence.wait_for(|fence| *fence), if fenced.is_none() => {
+                    // Tracking's messages come at the end of a turn of the server's loop: only the second answer is behind.
+                    pings += 1;
+                    connection.outgoing().words(&[b"PING"]);
+                    fenced = Some(pings + 1);
+                    None
+                }
+                () = sleep_until(due.into()) => {
+                    if waits {
+                        return Ended::Lost(format!("no answer to PING within {} s", limit.as_secs()));
+                    }
+                    pings += 1;
+                    connection.outgoing().words(&[b"PING"]);
+                    heard = Instant::now();
+                    None
+                }
+            };
+            match moved {
+                None => continue,
+                Some(Err(lost)) => return Ended::Lost(lost.to_string()),
+                Some(Ok(())) => {}
+            }
+            match self.take(&mut connection, &mut messages) {
+                Ok(Taken { any, answers }) => {
+                    if any {
+                        heard = Instant::now();
+                    }
+                    pongs += answers;
+                }
+                Err(why) => return Ended::Lost(why),
+            }
+            if let Some(last) = fenced {
+                if pongs >= last {
+                    return Ended::Fenced;
+                }
+                if pongs + 1 == last && pings < last {
+                    pings += 1;
+                    connection.outgoing().words(&[b"PING"]);
+                }
+            }
+        }
+    }
+
+    /// Takes all that has come, and marks it.
+    fn take(&self, connection: &mut Connection, messages: &mut Messages) -> Result<Taken, String> {
+        let mut taken = Taken::default();
+        let mut events = 0;
+        let mut overflowed = 0;
+        let broken = |lost: Lost| lost.to_string();
+        while let Some(token) = connection.token().map_err(broken)? {
+            taken.any = true;
+            let marked = match messages.accept(token, connection) {
+                Heard::Part => continue,
+                Heard::Pong => {
+                    taken.answers += 1;
+                    continue;
+                }
+                Heard::Everything => {
+                    self.tell(Report::Flushed);
+                    continue;
+                }
+                Heard::Refused(span) => {
+                    return Err(String::from_utf8_lossy(connection.bytes(span)).into_owned());
+                }
+                Heard::Notification { channel, event } => {
+                    self.mark_notified(connection, channel, event)
+                }
+                Heard::Key(span) => {
+                    let cause = Cause::DoubtfulEvent;
+                    self.mark(connection.bytes(span), Class::Generic.rank(), cause)
+                }
+            };
+            match marked {
+                None => {}
+                Some(true) => events += 1,
+                Some(false) => {
+                    events += 1;
+                    overflowed += 1;
+                }
+            }
+        }
+        if !messages.is_amid() {
+            connection.release();
+        }
+        if events > 0 {
+            let live = &self.net.stats.live;
+            live.heard(events);
+            live.set_waiting(self.net.changed.len() as u64);
+            if overflowed > 0 {
+                live.overflowed(overflowed);
+            }
+        }
+        Ok(taken)
+    }
+
+    fn mark_notified(&self, connection: &Connection, channel: Span, event: Span) -> Option<bool> {
+        let class = Class::of(connection.bytes(event));
+        self.net.seen.saw(class);
+        // `__keyspace@0__:name`
+        let channel = connection.bytes(channel);
+        let colon = channel.iter().position(|byte| *byte == b':')?;
+        let name = channel.get(colon + 1..)?;
+        self.mark(name, class.rank(), Cause::Event)
+    }
+
+    /// `None`: the run does not want the key. `false`: its name found no room.
+    fn mark(&self, name: &[u8], rank: u8, cause: Cause) -> Option<bool> {
+        let net = &self.net;
+        let wanted =
+            (net.pattern == b"*" || glob_matches(&net.pattern, name)) && net.filter.wants(name);
+        if !wanted {
+            return None;
+        }
+        let mark = Mark::new(cause, net.changed.now());
+        Some(net.changed.mark(name, &net.rename, rank, mark))
+    }
+}
+
+#[derive(Debug, Default)]
+struct Taken {
+    any: bool,
+    answers: u64,
+}
