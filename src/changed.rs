@@ -137,7 +137,11 @@ impl Changed {
             return false;
         }
         self.held.fetch_add(1, Relaxed);
-        let rank = if self.ranked { rank.min(RANKS as u8 - 1) } else { 0 };
+        let rank = if self.ranked {
+            rank.min(RANKS as u8 - 1)
+        } else {
+            0
+        };
         state.insert(name, way, rank, mark);
         drop(state);
         shard.filled.notify_one();
@@ -300,9 +304,9 @@ impl State {
         let ring = rings.get_mut(rank)?;
         let place = ring.front()?;
         let hash = ring.hash(place);
-        if let Ok(entry) =
-            places.find_entry(hash, |found| *found == (u8::try_from(rank).unwrap_or(u8::MAX), place))
-        {
+        if let Ok(entry) = places.find_entry(hash, |found| {
+            *found == (u8::try_from(rank).unwrap_or(u8::MAX), place)
+        }) {
             entry.remove();
         }
         let (name, mark) = ring.pop()?;

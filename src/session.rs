@@ -275,7 +275,11 @@ impl<'a> Session<'a> {
             pexpiretime: self.source_profile.pexpiretime,
             expiring: self.source_profile.expires != Some(0),
             database: self.config.source.database,
-            databases: self.context.follow.as_ref().is_some_and(|follow| follow.asks_databases),
+            databases: self
+                .context
+                .follow
+                .as_ref()
+                .is_some_and(|follow| follow.asks_databases),
             multi: self.source_profile.multi,
             time: self.source_profile.time,
             kinds: self.rename.needs_type()

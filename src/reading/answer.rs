@@ -69,6 +69,9 @@ mod tests {
         assert!(have_expiries(b"db0:keys=10", b"db0:"));
         assert!(have_expiries(b"", b"db0:"), "an answer without the section");
         assert!(have_other_databases(info, b"db0:"));
-        assert!(!have_other_databases(b"# Keyspace\r\ndb0:keys=10\r\n", b"db0:"));
+        assert!(!have_other_databases(
+            b"# Keyspace\r\ndb0:keys=10\r\n",
+            b"db0:"
+        ));
     }
 }

@@ -50,8 +50,20 @@ const PROVABLE: [(Class, &[&str]); 7] = [
     (
         Class::String,
         &[
-            "set", "setex", "psetex", "setnx", "mset", "incr", "incrby", "incrbyfloat", "decr",
-            "decrby", "append", "getset", "setrange", "setbit",
+            "set",
+            "setex",
+            "psetex",
+            "setnx",
+            "mset",
+            "incr",
+            "incrby",
+            "incrbyfloat",
+            "decr",
+            "decrby",
+            "append",
+            "getset",
+            "setrange",
+            "setbit",
         ],
     ),
     (
@@ -60,14 +72,29 @@ const PROVABLE: [(Class, &[&str]); 7] = [
     ),
     (
         Class::List,
-        &["lpush", "rpush", "lpop", "rpop", "lset", "linsert", "lrem", "ltrim", "lmove"],
+        &[
+            "lpush", "rpush", "lpop", "rpop", "lset", "linsert", "lrem", "ltrim", "lmove",
+        ],
     ),
     (Class::Set, &["sadd", "srem", "spop", "smove"]),
-    (Class::Zset, &["zadd", "zincrby", "zrem", "zpopmin", "zpopmax"]),
+    (
+        Class::Zset,
+        &["zadd", "zincrby", "zrem", "zpopmin", "zpopmax"],
+    ),
     (Class::Stream, &["xadd", "xtrim", "xdel"]),
     (
         Class::Generic,
-        &["del", "unlink", "expire", "pexpire", "expireat", "pexpireat", "persist", "rename", "restore"],
+        &[
+            "del",
+            "unlink",
+            "expire",
+            "pexpire",
+            "expireat",
+            "pexpireat",
+            "persist",
+            "rename",
+            "restore",
+        ],
     ),
 ];
 

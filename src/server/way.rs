@@ -132,9 +132,9 @@ pub async fn choose(
     let turned_off = || turned_off(setting.as_deref().unwrap_or_default(), &wanted.letters);
     match (events, &subscribing, &tracking, on) {
         (Events::Tracking, _, Ok(()), _) => Ok(choice(&[Way::Tracking], Vec::new())),
-        (Events::Tracking, _, Err(why), _) => Err(unusable(format!(
-            "{why}, and --events tracking needs it"
-        ))),
+        (Events::Tracking, _, Err(why), _) => {
+            Err(unusable(format!("{why}, and --events tracking needs it")))
+        }
         (Events::Keyspace, Err(why), ..) => Err(unusable(format!(
             "{why}, and --events keyspace needs it; --events tracking may do without"
         ))),
@@ -145,9 +145,7 @@ pub async fn choose(
         (Events::Auto, Ok(()), Ok(()), None) => {
             Ok(choice(&[Way::Keyspace, Way::Tracking], Vec::new()))
         }
-        (Events::Auto, Ok(()), Err(why), None) => {
-            Ok(choice(&[Way::Keyspace], vec![why.clone()]))
-        }
+        (Events::Auto, Ok(()), Err(why), None) => Ok(choice(&[Way::Keyspace], vec![why.clone()])),
         (Events::Auto, _, Ok(()), _) => Ok(choice(
             &[Way::Tracking],
             subscribing.err().into_iter().collect(),
@@ -187,7 +185,7 @@ async fn try_tracking(
 ) -> Result<Result<(), String>, crate::error::Lost> {
     if endpoint.resp == Resp::Two {
         return Ok(Err(
-            "client tracking needs RESP3 (--source-resp 2 was given)".into()
+            "client tracking needs RESP3 (--source-resp 2 was given)".into(),
         ));
     }
     if !connection.is_resp3() {

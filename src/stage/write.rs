@@ -468,10 +468,9 @@ impl WriteLane {
     /// `--dry-run`: everything is read, nothing is written.
     async fn discard(mut self) -> anyhow::Result<()> {
         while let Some(parcel) = self.input.receive().await {
-            self.context.stats.skipped(
-                SkipReason::DryRun,
-                parcel.entries.len() as u64,
-            );
+            self.context
+                .stats
+                .skipped(SkipReason::DryRun, parcel.entries.len() as u64);
         }
         Ok(())
     }

@@ -234,10 +234,21 @@ impl Report {
         let json = serde_json::from_str(last)
             .unwrap_or_else(|error| panic!("no JSON report: {error}\n{output}"));
         let extra = lines.iter().filter_map(|line| line.strip_prefix("extra "));
-        Self {
+        let report = Self {
             json,
             extra: extra.map(str::to_owned).collect(),
-        }
+        };
+        let taken = report.number(&["scanned"]) + report.number(&["changes"]);
+        let skipped = report.json["skipped"].as_object().unwrap().values();
+        let ended = skipped.map(|count| count.as_u64().unwrap()).sum::<u64>()
+            + report.number(&["written"])
+            + report.number(&["deleted"])
+            + report.number(&["failed"]);
+        assert!(
+            taken == ended,
+            "{taken} keys taken, {ended} accounted for\n{output}"
+        );
+        report
     }
 
     /// A number, by its names from the outermost on.

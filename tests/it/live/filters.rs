@@ -89,8 +89,6 @@ fn names_are_changed_for_changes_and_deletions(way: Way) {
     stage.target.tell("SET bystander 1");
     stage.source.tell("SET bystander 2");
     let output = under(&stage, &["--key-process", "copy:#{key}"]);
-    let mut left = [b"copy:".to_vec(), b"bystander".to_vec()].concat();
-    left.shrink_to_fit();
     let own: Option<u32> = stage.target.run("GET bystander");
     assert_eq!(own, Some(1), "{output}");
     stage.target.tell("DEL bystander");

@@ -83,3 +83,14 @@ fn keyspace_alone_without_channels_says_which_rule_is_missing() {
         .says("&__key");
     assert_eq!(stage.target.keys(0), 0);
 }
+
+#[test]
+fn a_user_who_may_not_ask_for_the_setting_listens_both_ways() {
+    // As on ElastiCache, which has no CONFIG.
+    let (stage, output) = as_user("~* &* +@all -config", Version::Redis70, &[]);
+    assert_same(&output, &stage.source, &stage.target);
+    let report = Report::of(&output);
+    assert_eq!(report.ways(), ["keyspace", "tracking"], "{output}");
+    let proved = report.unproven().is_empty();
+    assert_eq!(output.code(), Some(i32::from(!proved)), "{output}");
+}

@@ -1,6 +1,6 @@
 //! Applications write at full speed while riot scans and listens: equal in the end.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::load::Load;
 use super::{Stage, Way, each_way, end, listens};
@@ -14,6 +14,7 @@ each_way![
     hot_keys_over_a_long_link,
     more_changed_keys_than_the_set_holds,
     what_is_there_before_and_never_changes,
+    a_key_that_always_changes_is_read_once_in_a_flush_interval,
 ];
 
 /// Lets riot start under this load, ends both, and expects the same on both sides: what riot reported.
@@ -117,4 +118,30 @@ fn what_is_there_before_and_never_changes(way: Way) {
     let stage = Stage::new(way);
     crate::data::fill_every_type(&stage.source, 0);
     under(Load::on(700), &stage, stage.replicate());
+}
+
+fn a_key_that_always_changes_is_read_once_in_a_flush_interval(way: Way) {
+    let stage = Stage::new(way);
+    stage.source.tell("SET hot 0");
+    let mut running = stage
+        .replicate()
+        .words(["--flush-interval", "500ms"])
+        .spawn();
+    listens(&mut running);
+    let mut c = stage.source.connection();
+    let started = Instant::now();
+    let mut changes = 0_u32;
+    while started.elapsed() < Duration::from_secs(3) {
+        crate::data::run!(c, "INCR", "hot");
+        changes += 1;
+    }
+    let report = stage.equal(&end(running));
+    let copies = report.json["live"]["hot_keys"][0]["copies"]
+        .as_u64()
+        .unwrap();
+    eprintln!("{changes} changes, {copies} copies");
+    // Six intervals, the scan, and the end.
+    assert!(copies <= 10, "{report}");
+    let written = stage.target.calls("set") + stage.target.calls("mset");
+    assert!(written <= 12, "{written} writes\n{report}");
 }
