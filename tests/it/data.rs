@@ -850,7 +850,8 @@ pub(crate) fn assert_snapshots(expected: &Snapshot, found: &Snapshot, tolerance:
     );
 }
 
-fn differences(expected: &Snapshot, found: &Snapshot, tolerance: i64) -> Vec<String> {
+/// What differs between two snapshots, a line each; expiries may by this many milliseconds.
+pub(crate) fn differences(expected: &Snapshot, found: &Snapshot, tolerance: i64) -> Vec<String> {
     let mut lines = Vec::new();
     for (key, wanted) in expected {
         let Some(value) = found.get(key) else {

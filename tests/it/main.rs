@@ -29,6 +29,7 @@ mod expiry;
 mod faults;
 mod flow;
 mod lanes;
+mod live;
 mod memory;
 mod output;
 mod repair;

@@ -375,6 +375,11 @@ impl fmt::Display for Output {
 }
 
 impl Output {
+    /// The exit status; `None` where a signal ended it.
+    pub(crate) fn code(&self) -> Option<i32> {
+        self.status.code()
+    }
+
     /// Fails the test where the exit status is another one, or where riot panicked.
     #[track_caller]
     pub(crate) fn exits(self, status: i32) -> Self {

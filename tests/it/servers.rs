@@ -298,7 +298,8 @@ impl Server {
         self.try_connection(database).unwrap()
     }
 
-    fn try_connection(&self, database: u16) -> redis::RedisResult<Connection> {
+    /// The same, where the server may be away.
+    pub(crate) fn try_connection(&self, database: u16) -> redis::RedisResult<Connection> {
         let info = ConnectionAddr::Unix(self.socket()).into_connection_info()?;
         let mut settings = info.redis_settings().clone().set_db(database.into());
         if let Some(password) = &self.password {

@@ -1,5 +1,7 @@
 //! How big the tests are: small enough for a few minutes by default, the issues' sizes with `RIOT_TEST_FULL=1`.
 
+use std::time::Duration;
+
 /// Sizes and repetitions of the tests that have any.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Size {
@@ -29,6 +31,16 @@ pub(crate) struct Size {
     pub(crate) compare_budget: u64,
     /// Seconds for which a database changes while it is compared.
     pub(crate) changing_seconds: u64,
+    /// Keys that applications change while they are replicated live.
+    pub(crate) live_keys: u32,
+    /// How long they do.
+    pub(crate) live_load: Duration,
+    /// Times that connections are killed or cut in one live run.
+    pub(crate) live_kills: u32,
+    /// How long riot itself is held still.
+    pub(crate) live_stopped: Duration,
+    /// Members of the sorted set that changes all the time, some 200 bytes each.
+    pub(crate) live_members: u32,
 }
 
 /// The sizes of this run.
@@ -48,6 +60,11 @@ pub(crate) fn size() -> Size {
             compared_members: 3_000_000,
             compare_budget: 64 << 20,
             changing_seconds: 30,
+            live_keys: 50_000,
+            live_load: Duration::from_secs(30),
+            live_kills: 20,
+            live_stopped: Duration::from_secs(20),
+            live_members: 1_000_000,
         }
     } else {
         Size {
@@ -64,6 +81,11 @@ pub(crate) fn size() -> Size {
             compared_members: 200_000,
             compare_budget: 6 << 20,
             changing_seconds: 5,
+            live_keys: 10_000,
+            live_load: Duration::from_secs(3),
+            live_kills: 5,
+            live_stopped: Duration::from_secs(8),
+            live_members: 100_000,
         }
     }
 }
