@@ -191,14 +191,35 @@ fn live(events: &str, source: &str, target: &str) -> Riot {
     ])
 }
 
+/// What riot has logged so far: lines that begin so, after the time where there is one.
+fn lines(running: &Running, start: &str) -> usize {
+    let text = running.stderr();
+    let lines = text.lines().filter(|line| {
+        let without_time = line
+            .split_once(' ')
+            .and_then(|(_, rest)| rest.split_once(' '))
+            .map_or("", |(_, rest)| rest);
+        line.starts_with(start) || without_time.starts_with(start)
+    });
+    lines.count()
+}
+
 /// Waits for a line of standard error that begins so.
 fn wait_for_line(running: &mut Running, start: &str) {
     let found = wait::until(&format!("riot says `{start}`"), || {
         let over = !running.is_running();
-        let said = running.stderr().lines().any(|line| line.starts_with(start));
+        let said = lines(running, start) > 0;
         (said || over).then_some(said)
     });
     assert!(found, "riot ended without saying `{start}`");
+}
+
+/// Waits until riot has listened for a while without a scan: each second it says so.
+fn quiet(running: &Running) {
+    let seen = lines(running, "listening: ");
+    wait::until("riot listens and scans no more", || {
+        (lines(running, "listening: ") >= seen + 2).then_some(())
+    });
 }
 
 /// Waits until riot listens.

@@ -46,13 +46,12 @@ fn a_key_of_the_same_name_in_another_database_is_deleted_there() {
 #[test]
 fn a_deletion_of_ours_that_tracking_cannot_prove_is_counted() {
     let stage = stage(Way::Tracking);
+    stage.target.tell("DEL same");
     let mut running = stage.replicate().spawn();
     listens(&mut running);
     scanned(&mut running);
     stage.source.tell("DEL ours:7");
-    let output = end(running);
-    stage.never_a_silent_difference(&output);
-    stage.only_extra(&output);
+    stage.only_extra(&end(running));
 }
 
 #[test]
