@@ -191,11 +191,14 @@ fn live(events: &str, source: &str, target: &str) -> Riot {
     ])
 }
 
-/// Waits for a line of standard error that begins so.
+/// Waits for a line of standard error that begins so, a log line's time left out.
 fn wait_for_line(running: &mut Running, start: &str) {
     let found = wait::until(&format!("riot says `{start}`"), || {
         let over = !running.is_running();
-        let said = running.stderr().lines().any(|line| line.starts_with(start));
+        let said = running.stderr().lines().any(|line| {
+            let words = line.trim_start_matches(|c: char| c.is_ascii_digit() || "-:. ".contains(c));
+            words.starts_with(start)
+        });
         (said || over).then_some(said)
     });
     assert!(found, "riot ended without saying `{start}`");
