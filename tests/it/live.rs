@@ -191,15 +191,12 @@ fn live(events: &str, source: &str, target: &str) -> Riot {
     ])
 }
 
-/// What riot has logged so far: lines that begin so, after the time where there is one.
+/// What riot has logged so far: lines that begin so, a log line's time left out.
 fn lines(running: &Running, start: &str) -> usize {
     let text = running.stderr();
     let lines = text.lines().filter(|line| {
-        let without_time = line
-            .split_once(' ')
-            .and_then(|(_, rest)| rest.split_once(' '))
-            .map_or("", |(_, rest)| rest);
-        line.starts_with(start) || without_time.starts_with(start)
+        let words = line.trim_start_matches(|c: char| c.is_ascii_digit() || "-:. ".contains(c));
+        words.starts_with(start)
     });
     lines.count()
 }
