@@ -167,8 +167,7 @@ fn notifications_switched_off_for_long_are_found_out_and_replaced() {
 fn end_when_quiet(running: Running) -> crate::riot::Output {
     let log = || {
         let text = running.stderr();
-        let lines = text.lines().filter(|line| line.starts_with("listening: "));
-        lines.count()
+        text.matches("listening: ").count()
     };
     let seen = log();
     wait::until("riot listens and scans no more", || {

@@ -30,8 +30,9 @@ fn the_target_is_restarted(way: Way) {
         progress.more(2000);
         stage.target.restart();
     });
+    // A server that comes back may have lost what it had confirmed: every key is looked at again.
     let report = stage.equal(&output);
-    assert_eq!(report.number(&["live", "gap_count"]), 0, "{report}");
+    assert!(report.number(&["live", "gap_count"]) >= 1, "{report}");
 }
 
 fn the_target_is_held_still(way: Way) {

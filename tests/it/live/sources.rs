@@ -46,24 +46,6 @@ fn valkey_8_1_is_replicated() {
 }
 
 #[test]
-fn an_older_target_follows_a_newer_source() {
-    let stage = Stage::with(
-        Way::Tracking,
-        Server::start(Version::Redis80),
-        Server::start(Version::Redis60),
-    );
-    let load = Load::on(700);
-    load.fill(&stage.source);
-    let (running, done) = load.during(&stage.source, Duration::from_secs(2), |_| {
-        let mut running = stage.replicate().spawn();
-        listens(&mut running);
-        running
-    });
-    done.settle(&stage.source);
-    stage.equal(&end(running));
-}
-
-#[test]
 fn hash_fields_that_end_are_followed() {
     for way in [Way::Tracking, Way::Keyspace] {
         let stage = Stage::with(
