@@ -191,17 +191,32 @@ fn live(events: &str, source: &str, target: &str) -> Riot {
     ])
 }
 
-/// Waits for a line of standard error that begins so, a log line's time left out.
+/// What riot has logged so far: lines that begin so, a log line's time left out.
+fn lines(running: &Running, start: &str) -> usize {
+    let text = running.stderr();
+    let lines = text.lines().filter(|line| {
+        let words = line.trim_start_matches(|c: char| c.is_ascii_digit() || "-:. ".contains(c));
+        words.starts_with(start)
+    });
+    lines.count()
+}
+
+/// Waits for a line of standard error that begins so.
 fn wait_for_line(running: &mut Running, start: &str) {
     let found = wait::until(&format!("riot says `{start}`"), || {
         let over = !running.is_running();
-        let said = running.stderr().lines().any(|line| {
-            let words = line.trim_start_matches(|c: char| c.is_ascii_digit() || "-:. ".contains(c));
-            words.starts_with(start)
-        });
+        let said = lines(running, start) > 0;
         (said || over).then_some(said)
     });
     assert!(found, "riot ended without saying `{start}`");
+}
+
+/// Waits until riot has listened for a while without a scan: each second it says so.
+fn quiet(running: &Running) {
+    let seen = lines(running, "listening: ");
+    wait::until("riot listens and scans no more", || {
+        (lines(running, "listening: ") >= seen + 2).then_some(())
+    });
 }
 
 /// Waits until riot listens.

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use super::load::Load;
 use super::{
-    Report, Stage, Way, each_way, end, listens, live, never_a_silent_difference, only_extra,
+    Report, Stage, Way, each_way, end, listens, live, never_a_silent_difference, only_extra, quiet,
     scanned,
 };
 use crate::data;
-use crate::riot::Running;
+use crate::riot::{Output, Running};
 use crate::servers::Server;
 use crate::size::size;
 use crate::wait;
@@ -164,15 +164,8 @@ fn notifications_switched_off_for_long_are_found_out_and_replaced() {
 }
 
 /// Ends a run once it has nothing to do: a scan that a gap asked for is through.
-fn end_when_quiet(running: Running) -> crate::riot::Output {
-    let log = || {
-        let text = running.stderr();
-        text.matches("listening: ").count()
-    };
-    let seen = log();
-    wait::until("riot listens and scans no more", || {
-        (log() >= seen + 2).then_some(())
-    });
+fn end_when_quiet(running: Running) -> Output {
+    quiet(&running);
     end(running)
 }
 

@@ -3,10 +3,12 @@
 use std::time::{Duration, Instant};
 
 use super::load::Load;
-use super::{Report, Stage, Way, clients, each_way, end, kill_client, listens, live, scanned};
+use super::{
+    Report, Stage, Way, clients, each_way, end, kill_client, listens, live, quiet, scanned,
+};
 use crate::data;
 use crate::proxy::Direction;
-use crate::riot::Running;
+use crate::riot::{Output, Riot, Running, replicate, riot};
 use crate::servers::{Server, Version};
 use crate::wait;
 
@@ -16,6 +18,7 @@ each_way![
     a_signal_during_the_first_scan_says_that_it_is_incomplete,
     a_second_signal_aborts,
     only_changes_are_copied_where_that_was_asked_for,
+    changes_alone_keep_a_copy_that_was_made_before_equal,
     a_rotated_password_is_read_again,
 ];
 
@@ -97,31 +100,45 @@ fn a_second_signal_aborts(way: Way) {
     assert!(second.elapsed() < Duration::from_secs(5), "{output}");
 }
 
-fn only_changes_are_copied_where_that_was_asked_for(way: Way) {
-    let stage = Stage::new(way);
-    data::fill_mixed(&stage.source, "before:", 800);
-    let mut words = vec!["replicate", "--mode", "liveonly", "--events", way.word()];
-    words.extend(["--report", "json"]);
-    let mut running = crate::riot::riot(words)
-        .word(stage.source.uri())
-        .word(stage.target.uri())
-        .spawn();
+/// `riot replicate --mode liveonly`.
+fn live_only(stage: &Stage) -> Riot {
+    let words = ["replicate", "--mode", "liveonly", "--report", "json"];
+    riot(words)
+        .words(["--events", stage.way.word()])
+        .words([stage.source.uri(), stage.target.uri()])
+}
+
+/// Changes keys that were there before and adds 400 others, and ends the run.
+fn change_and_end(stage: &Stage, mut running: Running) -> Output {
     listens(&mut running);
     data::fill_mixed(&stage.source, "after:", 400);
     for command in ["SET before:0 changed", "DEL before:1", "DEL after:0"] {
         stage.source.tell(command);
     }
-    wait::until("the changes have arrived", || {
-        (stage.target.keys(0) == 400).then_some(())
-    });
     running.signal("TERM");
-    let output = running.finish().exits(0);
+    running.finish()
+}
+
+fn only_changes_are_copied_where_that_was_asked_for(way: Way) {
+    let stage = Stage::new(way);
+    data::fill_mixed(&stage.source, "before:", 800);
+    let running = live_only(&stage).words(["--compare", "none"]).spawn();
+    let output = change_and_end(&stage, running).exits(0);
     let expected: data::Snapshot = data::snapshot(&stage.source, 0)
         .into_iter()
         .filter(|(key, _)| key.0.starts_with(b"after:") || key.0 == b"before:0")
         .collect();
     assert_eq!(expected.len(), 400, "{output}");
     data::assert_snapshots(&expected, &data::snapshot(&stage.target, 0), 0);
+}
+
+fn changes_alone_keep_a_copy_that_was_made_before_equal(way: Way) {
+    let stage = Stage::new(way);
+    data::fill_mixed(&stage.source, "before:", 800);
+    replicate(&stage.source, &stage.target).run().exits(0);
+    let running = live_only(&stage).spawn();
+    let report = stage.equal(&change_and_end(&stage, running));
+    assert_eq!(report.number(&["scanned"]), 0, "{report}");
 }
 
 fn kill_all(server: &Server) {
@@ -149,7 +166,10 @@ fn a_rotated_password_is_read_again(way: Way) {
     kill_all(&stage.source);
     stage.source.tell("SET after:rotation 1");
     // The file comes a little later than the password, as it does.
-    running.wait_for("WRONGPASS");
+    wait::until("riot tried the old password", || {
+        let refused: Vec<redis::Value> = stage.source.run("ACL LOG");
+        (!refused.is_empty()).then_some(())
+    });
     std::fs::write(&file, "second\n").unwrap();
     wait::until("riot is back with the new password", || {
         let value: Option<u32> = stage.target.run("GET after:rotation");
@@ -160,17 +180,13 @@ fn a_rotated_password_is_read_again(way: Way) {
 }
 
 /// Ends a run after it has closed its gap: it listens, and has read what was written meanwhile.
-fn end_of_gap(running: Running, stage: &Stage) -> crate::riot::Output {
+fn end_of_gap(running: Running, stage: &Stage) -> Output {
     wait::until("both hold the same", || {
         super::differences(&stage.source, &stage.target)
             .is_empty()
             .then_some(())
     });
-    let lines = || running.stderr().matches("listening: ").count();
-    let seen = lines();
-    wait::until("riot listens and scans no more", || {
-        (lines() >= seen + 2).then_some(())
-    });
+    quiet(&running);
     end(running)
 }
 

@@ -30,9 +30,8 @@ fn the_target_is_restarted(way: Way) {
         progress.more(2000);
         stage.target.restart();
     });
-    // A server that comes back may have lost what it had confirmed: every key is looked at again.
-    let report = stage.equal(&output);
-    assert!(report.number(&["live", "gap_count"]) >= 1, "{report}");
+    // What it had confirmed and lost with a crash would be a gap: riot cannot know that nothing was.
+    stage.equal(&output);
 }
 
 fn the_target_is_held_still(way: Way) {

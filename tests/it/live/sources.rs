@@ -46,6 +46,34 @@ fn valkey_8_1_is_replicated() {
 }
 
 #[test]
+fn an_older_target_that_refuses_payloads_gets_the_strings_and_no_status_0() {
+    let stage = Stage::with(
+        Way::Tracking,
+        Server::start(Version::Redis80),
+        Server::start(Version::Redis60),
+    );
+    let load = Load::on(700);
+    load.fill(&stage.source);
+    let (running, done) = load.during(&stage.source, Duration::from_secs(2), |_| {
+        let mut running = stage.replicate().spawn();
+        listens(&mut running);
+        running
+    });
+    done.settle(&stage.source);
+    let output = end(running).exits(1);
+    let strings = |server: &Server| {
+        let mut all = data::snapshot(server, 0);
+        all.retain(|_, value| matches!(value.body, data::Body::Text(_)));
+        all
+    };
+    let mut found = data::snapshot(&stage.target, 0);
+    let expected = strings(&stage.source);
+    assert!(expected.len() > 50, "{output}");
+    found.retain(|key, _| expected.contains_key(key));
+    data::assert_snapshots(&expected, &found, 50);
+}
+
+#[test]
 fn hash_fields_that_end_are_followed() {
     for way in [Way::Tracking, Way::Keyspace] {
         let stage = Stage::with(
