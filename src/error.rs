@@ -35,6 +35,13 @@ pub fn classify(reply: &[u8]) -> Class {
     }
 }
 
+/// Whether the server cannot answer now, whatever it is asked: it loads its keys, lost its master, or runs a script.
+#[must_use]
+pub fn is_away(reply: &[u8]) -> bool {
+    let code = reply.split(|byte| *byte == b' ').next().unwrap_or_default();
+    matches!(code, b"LOADING" | b"MASTERDOWN" | b"BUSY")
+}
+
 /// Whether a NOPERM speaks of a command and not of one key.
 ///
 /// Redis 6 says "no permissions to run the 'restore' command or its subcommand", 7 and Valkey "has no permissions to

@@ -1,6 +1,5 @@
 //! What the lanes of a live run share beside the set of changed keys: streams, other databases, what is reported.
 
-mod payload;
 mod streams;
 
 use std::collections::HashSet;

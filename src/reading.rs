@@ -2,6 +2,7 @@
 
 mod answer;
 mod batch;
+pub(crate) mod payload;
 mod waiting;
 
 pub(crate) use self::answer::{Answer, have_expiries};

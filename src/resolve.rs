@@ -274,8 +274,8 @@ fn run(
     let selection = keys::resolve(&job.keys, &mut notices)?;
     let rewrite = rewrite::resolve(&job.changes)?;
     let flow = flow::flow(&job, global, &mut notices)?;
-    let verification = flow::verification(command, &job, &mut notices)?;
     let live = live::resolve(mode, &job.live, &mut notices)?;
+    let verification = flow::verification(command, &job, live.as_ref(), &mut notices)?;
     if live.is_some() {
         live::refuse_type_in_names(&rewrite)?;
     }

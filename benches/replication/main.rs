@@ -13,6 +13,7 @@ mod contender;
 mod copy;
 mod fill;
 mod latency;
+mod live;
 mod measure;
 mod memory;
 mod options;
@@ -64,6 +65,7 @@ fn benchmark(options: &Options) -> Result<ExitCode> {
             Scenario::Latency => latency::run(&mut source, &mut target, options),
             Scenario::Memory => memory::run(&mut source, &mut target, options),
             Scenario::Verify => verify::run(&mut source, &mut target, options),
+            Scenario::Live => live::run(&mut source, &mut target, options),
         };
         if let Err(error) = result {
             println!("{scenario:?} failed: {error:#}\n");

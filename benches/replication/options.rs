@@ -25,7 +25,7 @@ pub(crate) struct Options {
         long,
         value_enum,
         value_delimiter = ',',
-        default_value = "copy,latency,memory,verify"
+        default_value = "copy,latency,memory,verify,live"
     )]
     pub(crate) only: Vec<Scenario>,
     /// Who takes part in `copy`.
@@ -76,6 +76,8 @@ pub(crate) enum Scenario {
     Memory,
     /// Comparing against copying.
     Verify,
+    /// Following changes.
+    Live,
 }
 
 impl Options {
@@ -96,6 +98,11 @@ impl Options {
             Data::Strings50m => (12, 40),
         };
         self.keys.unwrap_or(if self.full { full } else { short })
+    }
+
+    /// How long the source is written to while it is followed.
+    pub(crate) fn live_seconds(&self) -> u64 {
+        if self.full { 30 } else { 5 }
     }
 
     /// How many keys go over the long way.

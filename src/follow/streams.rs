@@ -6,8 +6,9 @@ use std::sync::Mutex;
 use bytes::Bytes;
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{lock, payload};
+use super::lock;
 use crate::entry::Millis;
+use crate::reading::payload;
 
 /// Streams that are remembered.
 const MOST: usize = 1_000_000;

@@ -6,7 +6,9 @@ use std::time::Duration;
 use super::UsageError;
 use super::value::{self, Bare};
 use crate::cli::{Changes, Checking, Global, Job, Pace, Trouble};
-use crate::config::{Auto, Carriage, Command, Depth, Flow, RetryLimit, SkipLimit, Verification};
+use crate::config::{
+    Auto, Carriage, Command, Depth, Flow, Live, RetryLimit, SkipLimit, Verification,
+};
 
 const MEMORY_BUDGET: u64 = 256 << 20;
 const RETRY_LIMIT: u32 = 3;
@@ -218,6 +220,7 @@ fn wait(changes: &Changes, notices: &mut Vec<String>) -> Result<(u32, Duration),
 pub(super) fn verification(
     command: Command,
     job: &Job,
+    live: Option<&Live>,
     notices: &mut Vec<String>,
 ) -> Result<Verification, UsageError> {
     let Checking {
@@ -257,6 +260,8 @@ pub(super) fn verification(
         None if *no_verify => Depth::None,
         // What was not written is not there to be compared.
         None if command == Command::Replicate && job.changes.dry_run => Depth::None,
+        // What did not change was not copied, and need not be there.
+        None if live.is_some_and(|live| !live.scans) => Depth::None,
         None if command == Command::Compare && !quick => Depth::Full,
         None => Depth::Quick,
     };

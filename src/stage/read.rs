@@ -11,18 +11,19 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use tokio::time::{Instant, sleep, timeout};
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::Context;
 use crate::clock;
 use crate::config::{Auto, Side};
 use crate::entry::{Key, Parcel};
-use crate::error::{Class, Lost, classify};
+use crate::error::{Class, Lost, classify, is_away};
 use crate::queue::{Lease, Receiver, Sender};
 pub use crate::reading::Dialect;
 use crate::reading::{
     ASKED_BYTES, Answer, BATCH_BYTES, BATCH_KEYS, Batch, LONG, LONG_EXTRA, Limits, Road, Waiting,
 };
+use crate::retry::Backoff;
 use crate::shape::Shapes;
 use crate::transform::Rename;
 use crate::window::{self, Window};
@@ -63,6 +64,9 @@ pub struct ReadLane {
     asked: usize,
     answers: Vec<Answer>,
     prepaid: Option<Lease>,
+    /// Since when the source answers that it cannot answer.
+    away: Option<Instant>,
+    backoff: Backoff,
     open: bool,
 }
 
@@ -110,6 +114,8 @@ impl ReadLane {
             asked: 0,
             answers: Vec::new(),
             prepaid: None,
+            away: None,
+            backoff: Backoff::default(),
             open: true,
         }
     }
@@ -294,17 +300,47 @@ impl ReadLane {
         if let Some(refusal) = refusal {
             connection.release();
             self.answers.clear();
-            self.refused(batch, &refusal);
+            if self.waits_for_source(refusal.as_bytes()).await {
+                self.waiting.again(batch);
+            } else {
+                self.refused(batch, &refusal);
+            }
         } else if void {
             connection.release();
             self.answers.clear();
             self.dialect.expiring = true;
             self.waiting.again(batch);
+        } else {
+            self.away = None;
         }
         if !self.context.flow.sleep.is_zero() {
             sleep(self.context.flow.sleep).await;
         }
         Ok(())
+    }
+
+    /// A source that is away for a moment is waited for, as long as one that cannot be reached. `false`: it is not that.
+    async fn waits_for_source(&mut self, refusal: &[u8]) -> bool {
+        if !is_away(refusal) {
+            return false;
+        }
+        let since = *self.away.get_or_insert_with(|| {
+            self.backoff = Backoff::default();
+            Instant::now()
+        });
+        if since.elapsed() >= self.context.flow.reconnect_timeout {
+            return false;
+        }
+        if self.link.may_tell() {
+            let refusal = String::from_utf8_lossy(refusal);
+            warn!(
+                "source {}: {refusal}; asking again",
+                self.link.endpoint().address
+            );
+        }
+        self.context.stats.retried(1);
+        sleep(self.backoff.pause()).await;
+        true
     }
 
     /// A batch that was refused as a whole: its keys are tried one by one, so that each has its own error.

@@ -23,6 +23,8 @@ use crate::wire::{Connection, Reply, Span, connect};
 
 /// A connection that says nothing is asked whether it is there.
 const PING_EVERY: Duration = Duration::from_secs(3);
+/// Why nothing can be listened to is told so often.
+const TELL_EVERY: Duration = Duration::from_secs(1);
 /// One that does not answer is lost.
 const SILENCE: Duration = Duration::from_secs(12);
 
@@ -109,6 +111,7 @@ impl WatchStage {
     pub async fn run(mut self) {
         let mut backoff = Backoff::default();
         let mut away: Option<Instant> = None;
+        let mut told: Option<Instant> = None;
         loop {
             if *self.reins.fence.borrow() {
                 return self.tell(Report::Unfenced(self.way)).await;
@@ -143,7 +146,11 @@ impl WatchStage {
                 let why = format!("{why}; given up after {patience} s (--reconnect-timeout)");
                 return self.tell(Report::Dead(self.way, why)).await;
             }
-            tracing::debug!("{}: {why}; listening again", self.way);
+            if told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
+                told = Some(Instant::now());
+                let left = self.patience.saturating_sub(since.elapsed()).as_secs();
+                tracing::warn!("{}: {why}; listening again, for up to {left} s", self.way);
+            }
             sleep(backoff.pause()).await;
         }
     }

@@ -11,7 +11,7 @@ use crate::entry::{Cause, Entry, Key, Millis, Parcel, Value};
 use crate::error::{Class, classify};
 use crate::output::KEYS;
 use crate::queue::Lease;
-use crate::reading::{Answer, Batch, LONG, Road};
+use crate::reading::{Answer, Batch, LONG, Road, payload};
 use crate::stats::SkipReason;
 use crate::text::printable;
 use crate::wire::Connection;
@@ -43,7 +43,7 @@ impl ReadLane {
                         continue;
                     };
                     self.rest(&key, value.len(), head.sent);
-                    let text = found.text || is_text(&value);
+                    let text = found.text || payload::kind(&value) == Some(b"string");
                     self.shapes.learn(&key.name, text, value.len());
                     if text && !found.text && self.dialect.carriage == Carriage::Auto {
                         // Taken for something else: a string crosses all versions as what it is.
@@ -55,6 +55,10 @@ impl ReadLane {
                     } else {
                         head.kind(found.row)
                     };
+                    if self.is_of_another_type(kind, &value, found.text) {
+                        entries.extend(self.unwanted(key, SkipReason::OtherType));
+                        continue;
+                    }
                     let value = if found.text {
                         Value::Text(value)
                     } else {
@@ -132,6 +136,18 @@ impl ReadLane {
             }
             Answer::Part | Answer::Found(_) => {}
         }
+    }
+
+    /// A key may have changed its type since that was looked at.
+    fn is_of_another_type(&self, asked: Option<&[u8]>, value: &Bytes, text: bool) -> bool {
+        let kinds = &self.inspection.kinds;
+        let kind = if text {
+            Some(b"string".as_slice())
+        } else {
+            payload::kind(value).or(asked)
+        };
+        !kinds.is_empty()
+            && kind.is_some_and(|kind| !kinds.iter().any(|wanted| wanted.as_bytes() == kind))
     }
 
     /// What becomes of the target's key when the source has none.
@@ -265,9 +281,4 @@ impl ReadLane {
         }
         Ok(())
     }
-}
-
-/// Whether a DUMP payload holds a string: its first byte is the type.
-fn is_text(payload: &[u8]) -> bool {
-    payload.first() == Some(&0)
 }

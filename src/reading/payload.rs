@@ -1,4 +1,4 @@
-//! What a DUMP payload tells of a stream without being decoded: whether it has consumer groups.
+//! What a DUMP payload tells without being decoded: its type, and of a stream whether it has consumer groups.
 //!
 //! Layout: <https://github.com/redis/redis/blob/7.0/src/rdb.c>, `rdbSaveObject`, `OBJ_STREAM`.
 
@@ -9,8 +9,21 @@ const LISTPACKS_3: u8 = 21;
 /// With what Redis 8.2 and later keep beside.
 const LISTPACKS_4: u8 = 26;
 
+/// The type as TYPE names it; `None` where it is a module's, or not known.
+pub(crate) fn kind(payload: &[u8]) -> Option<&'static [u8]> {
+    Some(match payload.first()? {
+        0 => b"string",
+        1 | 10 | 14 | 18 => b"list",
+        2 | 11 | 20 => b"set",
+        3 | 5 | 12 | 17 => b"zset",
+        4 | 9 | 13 | 16 | 22..=25 => b"hash",
+        _ if is_stream(payload) => b"stream",
+        _ => return None,
+    })
+}
+
 /// Whether the payload holds a stream: its first byte is the type.
-pub(super) fn is_stream(payload: &[u8]) -> bool {
+pub(crate) fn is_stream(payload: &[u8]) -> bool {
     matches!(
         payload.first(),
         Some(&(LISTPACKS | LISTPACKS_2 | LISTPACKS_3 | LISTPACKS_4))
@@ -18,7 +31,7 @@ pub(super) fn is_stream(payload: &[u8]) -> bool {
 }
 
 /// Whether the stream has groups; `None` where the layout is not known.
-pub(super) fn has_groups(payload: &[u8]) -> Option<bool> {
+pub(crate) fn has_groups(payload: &[u8]) -> Option<bool> {
     let (kind, mut rest) = payload.split_first()?;
     let numbers = match *kind {
         LISTPACKS => 3,
