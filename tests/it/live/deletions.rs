@@ -10,6 +10,7 @@ use crate::wait;
 
 each_way![
     every_way_to_lose_a_key_arrives,
+    names_of_any_bytes_change_and_go,
     deletions_in_a_gap_are_named_exactly,
     deletions_in_a_gap_are_carried_out_where_that_was_asked_for,
     the_targets_own_keys_survive_without_delete_extra,
@@ -83,6 +84,28 @@ fn every_way_to_lose_a_key_arrives(way: Way) {
     wait::until("all but one are gone from the target", || {
         (stage.target.keys(0) == 1).then_some(())
     });
+    stage.equal(&end(running));
+}
+
+fn names_of_any_bytes_change_and_go(way: Way) {
+    let stage = Stage::new(way);
+    data::fill_every_type(&stage.source, 0);
+    let mut running = stage.replicate().spawn();
+    listens(&mut running);
+    scanned(&mut running);
+    wait::until("everything has arrived", || {
+        (stage.target.keys(0) == stage.source.keys(0)).then_some(())
+    });
+    let mut c = stage.source.connection();
+    let expires = data::server_time(&mut c) + 3_600_000;
+    let keys = data::snapshot(&stage.source, 0).into_keys();
+    for (number, key) in keys.enumerate() {
+        match number % 3 {
+            0 => data::run!(c, "DEL", &key.0),
+            1 => data::run!(c, "PEXPIREAT", &key.0, expires),
+            _ => data::run!(c, "SET", &key.0, number),
+        };
+    }
     stage.equal(&end(running));
 }
 

@@ -121,6 +121,18 @@ fn notifications_that_are_switched_off_hide_no_difference() {
 }
 
 #[test]
+fn notifications_that_are_off_for_a_moment_hide_no_difference() {
+    for events in ["keyspace", "auto"] {
+        let stage = Stage::new(Way::Keyspace);
+        let running = at_rest(&stage, events, &[]);
+        set_notifications(&stage.source, "");
+        stage.source.tell("SET rest:7 x");
+        set_notifications(&stage.source, "KA");
+        stage.never_a_silent_difference(&end(running));
+    }
+}
+
+#[test]
 fn notifications_that_lose_a_class_hide_no_difference() {
     for events in ["keyspace", "auto"] {
         let stage = Stage::new(Way::Keyspace);

@@ -14,6 +14,7 @@ use crate::wait;
 
 each_way![
     a_signal_drains_what_was_written_before_it,
+    the_last_change_before_the_end_arrives,
     a_run_ends_by_itself_when_all_is_quiet,
     a_signal_during_the_first_scan_says_that_it_is_incomplete,
     a_second_signal_aborts,
@@ -38,6 +39,22 @@ fn a_signal_drains_what_was_written_before_it(way: Way) {
             data::fill_mixed(&stage.source, &format!("last:{round}:"), 400);
         }
         running.signal(signal);
+        stage.equal(&running.finish());
+    }
+}
+
+fn the_last_change_before_the_end_arrives(way: Way) {
+    let stage = Stage::new(way);
+    for round in 0..10 {
+        stage.source.tell("SET last before");
+        stage.source.tell("SET goes 1");
+        let mut running = stage.replicate().spawn();
+        listens(&mut running);
+        scanned(&mut running);
+        stage.source.tell("DEL goes");
+        // As long as the value before: a comparison that is quick does not see it.
+        stage.source.tell(&format!("SET last after{round}"));
+        running.signal("TERM");
         stage.equal(&running.finish());
     }
 }

@@ -12,6 +12,7 @@ each_way![
     a_replica_is_followed_under_load,
     a_replica_that_gets_another_master_hides_no_difference,
     a_replica_that_gets_another_master_is_copied_again,
+    a_replica_that_becomes_a_master_is_followed,
 ];
 
 fn follows(replica: &Server, master: &Server) {
@@ -97,4 +98,19 @@ fn a_replica_that_gets_another_master_is_copied_again(way: Way) {
     let report = stage.only_extra(&running.finish());
     assert_eq!(report.extra.len(), 50, "{report}");
     assert!(report.number(&["live", "gap_count"]) >= 1, "{report}");
+}
+
+fn a_replica_that_becomes_a_master_is_followed(way: Way) {
+    let (master, stage) = behind(way);
+    let load = Load::on(1400).that_deletes_nothing();
+    load.fill(&master);
+    wait::until("the replica has it", || {
+        (stage.source.keys(0) == master.keys(0)).then_some(())
+    });
+    let mut running = stage.replicate().words(PATIENT).spawn();
+    listens(&mut running);
+    scanned(&mut running);
+    stage.source.tell("REPLICAOF NO ONE");
+    load.last(&stage.source, size().live_load);
+    stage.equal(&running.finish());
 }

@@ -14,6 +14,7 @@ each_way![
     hot_keys_over_a_long_link,
     more_changed_keys_than_the_set_holds,
     what_is_there_before_and_never_changes,
+    a_long_link_to_the_source,
     a_key_that_always_changes_is_read_once_in_a_flush_interval,
 ];
 
@@ -144,4 +145,49 @@ fn a_key_that_always_changes_is_read_once_in_a_flush_interval(way: Way) {
     assert!(copies <= 10, "{report}");
     let written = stage.target.calls("set") + stage.target.calls("mset");
     assert!(written <= 12, "{written} writes\n{report}");
+}
+
+fn a_long_link_to_the_source(way: Way) {
+    let stage = Stage::new(way);
+    for direction in [Direction::Up, Direction::Down] {
+        stage.to_source.delay(direction, Duration::from_millis(40));
+    }
+    under(Load::on(1400), &stage, stage.replicate_by_proxies());
+}
+
+#[test]
+fn notifications_are_heard_in_the_older_protocol() {
+    let stage = Stage::new(Way::Keyspace);
+    under(
+        Load::on(1400),
+        &stage,
+        stage.replicate().words(["--source-resp", "2"]),
+    );
+}
+
+/// Riot knows no more than the slot of what found no room: keys that it never wrote are not its own to delete.
+#[test]
+fn the_targets_own_keys_survive_a_full_set() {
+    let stage = Stage::new(Way::Keyspace);
+    crate::data::fill_mixed(&stage.target, "own:", 2000);
+    let own = crate::data::snapshot(&stage.target, 0);
+    stage
+        .to_target
+        .delay(Direction::Up, Duration::from_millis(50));
+    let load = Load::on(size().live_keys);
+    load.fill(&stage.source);
+    let (running, done) = load.during(&stage.source, size().live_load, |_| {
+        let words = ["--event-queue", "100", "--batch", "50"];
+        let mut running = stage.replicate_by_proxies().words(words).spawn();
+        listens(&mut running);
+        running
+    });
+    done.settle(&stage.source);
+    let output = end(running);
+    let mut found = crate::data::snapshot(&stage.target, 0);
+    found.retain(|key, _| key.0.starts_with(b"own:"));
+    let lost = crate::data::differences(&own, &found, 0);
+    assert!(lost.is_empty(), "{}\n{output}", super::shown(&lost));
+    let report = super::Report::of(&output);
+    assert!(report.number(&["live", "overflowed"]) > 0, "{report}");
 }
