@@ -44,6 +44,35 @@ fn a_key_of_the_same_name_in_another_database_is_deleted_there() {
 }
 
 #[test]
+fn keys_of_another_database_that_find_no_room_are_deleted_there_alone() {
+    let stage = stage(Way::Tracking);
+    data::fill_strings(&stage.target, "theirs:", 2000, 20);
+    let mut other = stage.source.connection_to(1);
+    for number in 0..2000 {
+        run!(other, "SET", format!("theirs:{number}"), "1");
+    }
+    let mut running = stage.replicate().words(["--event-queue", "10"]).spawn();
+    listens(&mut running);
+    scanned(&mut running);
+    let mut pipe = redis::pipe();
+    for number in 0..2000 {
+        pipe.cmd("DEL").arg(format!("theirs:{number}")).ignore();
+    }
+    pipe.exec(&mut other).unwrap();
+    stage.source.tell("SET last 1");
+    wait::until("a later change has arrived", || {
+        let value: Option<String> = stage.target.run("GET last");
+        value
+    });
+    let output = end(running);
+    let mut found = data::snapshot(&stage.target, 0);
+    found.retain(|key, _| key.0.starts_with(b"theirs:"));
+    assert_eq!(found.len(), 2000, "{output}");
+    let report = Report::of(&output);
+    assert!(report.number(&["live", "overflowed"]) > 0, "{report}");
+}
+
+#[test]
 fn a_deletion_of_ours_that_tracking_cannot_prove_is_counted() {
     let stage = stage(Way::Tracking);
     stage.target.tell("DEL same");
