@@ -186,6 +186,8 @@ fn live(events: &str, source: &str, target: &str) -> Riot {
         "--report",
         "json",
         "--show-diffs",
+        "--round-interval",
+        "200ms",
         source,
         target,
     ])

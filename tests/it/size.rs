@@ -82,7 +82,7 @@ pub(crate) fn size() -> Size {
             compare_budget: 6 << 20,
             changing_seconds: 5,
             live_keys: 10_000,
-            live_load: Duration::from_secs(3),
+            live_load: Duration::from_secs(2),
             live_kills: 5,
             live_stopped: Duration::from_secs(8),
             live_members: 100_000,

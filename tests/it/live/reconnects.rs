@@ -20,7 +20,7 @@ each_way![
 ];
 
 /// Words of a run that ends by itself when everything is quiet, and that gives no key up.
-pub(super) const PATIENT: [&str; 4] = ["--retry", "always", "--idle-timeout", "3s"];
+pub(super) const PATIENT: [&str; 4] = ["--retry", "always", "--idle-timeout", "2s"];
 
 /// Lets riot run under this load while `fault` happens, to its own end.
 pub(super) fn through(

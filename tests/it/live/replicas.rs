@@ -86,6 +86,9 @@ fn a_replica_that_gets_another_master_is_copied_again(way: Way) {
     let mut running = stage.replicate().words(PATIENT).spawn();
     listens(&mut running);
     scanned(&mut running);
+    wait::until("everything has arrived", || {
+        (stage.target.keys(0) == first.keys(0)).then_some(())
+    });
     follows(&stage.source, &second);
     wait::until("a key of the other master has arrived", || {
         let value: Option<String> = stage.target.run("GET only:second:49");
