@@ -222,11 +222,11 @@ fn the_proof_is_the_last_line() {
         proof(3, 2, 0),
     ];
     insta::assert_snapshot!(lines.join("\n"), @"
-    proof: listened without a break, no changed key waits
-    proof: 1 gap, closed, 1 changed key still waits
-    proof: 3 gaps, all closed, 2,000 changed keys still wait
-    no proof: 1 gap not closed, no changed key waits
-    no proof: 2 gaps not closed, no changed key waits
+    proof: listened without a break, no changed key waits, 1 guarantee not proved
+    proof: 1 gap, closed, 1 changed key still waits, 1 guarantee not proved
+    proof: 3 gaps, all closed, 2,000 changed keys still wait, 1 guarantee not proved
+    no proof: 1 gap not closed, no changed key waits, 1 guarantee not proved
+    no proof: 2 gaps not closed, no changed key waits, 1 guarantee not proved
     ");
 }
 
