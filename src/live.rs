@@ -26,7 +26,7 @@ use crate::error::RunError;
 use crate::filter::Filter;
 use crate::follow::Follow;
 use crate::queue::Sender;
-use crate::server::{Alarm, Choice, Seen, Wanted, Watched, Way, choose};
+use crate::server::{Alarm, Choice, Seen, Wanted, Watched, Way};
 use crate::session::Session;
 use crate::signal::Stop;
 use crate::stage::scan::Ended;
@@ -102,7 +102,10 @@ impl<'s> Run<'s> {
         let config = session.config;
         let selection = &config.selection;
         let wanted = Wanted::of(&selection.types);
-        let choice = choose(&config.source, live.events, &wanted).await?;
+        let choice = session
+            .choice
+            .clone()
+            .ok_or_else(|| RunError::Internal("a live run that listens in no way".into()))?;
         for notice in &choice.notices {
             info!("{notice}");
         }

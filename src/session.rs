@@ -19,7 +19,7 @@ use crate::filter::Filter;
 use crate::follow::Follow;
 use crate::output::{Printer, server_line};
 use crate::queue::Sender;
-use crate::server::{Monitor, Needs, Profile, probe};
+use crate::server::{Choice, Monitor, Needs, Profile, Wanted, choose, probe};
 use crate::signal::Stop;
 use crate::stage::scan::{Ended, Purpose, ScanStage, Sieve};
 use crate::stage::verify::Terms;
@@ -62,6 +62,8 @@ pub struct Session<'a> {
     pub source_profile: Profile,
     /// What was learnt of the target.
     pub target_profile: Profile,
+    /// How a live run learns of changes.
+    pub choice: Option<Choice>,
 }
 
 impl<'a> Session<'a> {
@@ -83,6 +85,13 @@ impl<'a> Session<'a> {
         let target_profile = probe(&config.target, target_needs(config), patience).await?;
         show(printer, &config.target, &target_profile);
         refuse_same_database(config, &source_profile, &target_profile)?;
+        let choice = match &config.live {
+            None => None,
+            Some(live) => {
+                let wanted = Wanted::of(&config.selection.types);
+                Some(choose(&config.source, live.events, &wanted).await?)
+            }
+        };
         let lanes = Lanes::of(config, &source_profile, &target_profile);
         let follow = config
             .live
@@ -141,6 +150,7 @@ impl<'a> Session<'a> {
             context,
             source_profile,
             target_profile,
+            choice,
         })
     }
 
@@ -237,6 +247,10 @@ impl<'a> Session<'a> {
             expiring: (
                 self.source_profile.expires != Some(0),
                 self.target_profile.expires != Some(0),
+            ),
+            texts: (
+                self.source_profile.mget && !lanes::is_far(&self.source_profile),
+                self.target_profile.mget && !lanes::is_far(&self.target_profile),
             ),
             databases: (self.config.source.database, self.config.target.database),
             kinds: selection.types.clone(),

@@ -31,7 +31,9 @@ fn text(summary: &Summary) -> String {
     let mut lines = Vec::new();
     lines.push(keys_line(summary));
     lines.push(speed_line(summary));
-    lines.extend(summary.live.iter().flat_map(live::lines));
+    let scanned = summary.scan_seconds <= 0.0 || summary.counts.scan_complete;
+    let runs = summary.live.iter();
+    lines.extend(runs.flat_map(|live| live::lines(live, scanned)));
     lines.extend(exceptions(&summary.counts));
     for (side, commands) in &summary.latency {
         for (command, latency) in commands {

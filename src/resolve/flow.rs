@@ -261,7 +261,7 @@ pub(super) fn verification(
         // What was not written is not there to be compared.
         None if command == Command::Replicate && job.changes.dry_run => Depth::None,
         // What did not change was not copied, and need not be there.
-        None if live.is_some_and(|live| !live.scans) => Depth::None,
+        None if live.is_some_and(|live| !live.scans) && !both => Depth::None,
         None if command == Command::Compare && !quick => Depth::Full,
         None => Depth::Quick,
     };

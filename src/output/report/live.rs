@@ -5,8 +5,8 @@ use crate::output::progress::lag_time;
 use crate::stats::LiveSummary;
 use crate::text::{bytes, printable, thousands};
 
-/// Lines of a live run, the proof last.
-pub(super) fn lines(live: &LiveSummary) -> Vec<String> {
+/// Lines of a live run, the proof last. `scanned`: no scan was ended before its last page.
+pub(super) fn lines(live: &LiveSummary, scanned: bool) -> Vec<String> {
     let mut lines = vec![events_line(live)];
     let lag = live.lag;
     if lag.count > 0 {
@@ -40,7 +40,7 @@ pub(super) fn lines(live: &LiveSummary) -> Vec<String> {
     for line in &live.unproven {
         lines.push(format!("not proved: {}", printable(line.as_bytes())));
     }
-    lines.push(proof_line(live));
+    lines.push(proof_line(live, scanned));
     lines
 }
 
@@ -86,9 +86,10 @@ fn gap_lines(live: &LiveSummary) -> Vec<String> {
     lines
 }
 
-fn proof_line(live: &LiveSummary) -> String {
+fn proof_line(live: &LiveSummary, scanned: bool) -> String {
     let gaps = |number| count(number, "gap", "gaps");
     let proof = match (live.gap_count, live.open_gaps) {
+        _ if !scanned => "no proof: the scan was not complete".to_owned(),
         (0, 0) => "proof: listened without a break".to_owned(),
         (1, 0) => "proof: 1 gap, closed".to_owned(),
         (all, 0) => format!("proof: {}, all closed", gaps(all)),
@@ -99,5 +100,9 @@ fn proof_line(live: &LiveSummary) -> String {
         1 => "1 changed key still waits".to_owned(),
         many => format!("{} changed keys still wait", thousands(many)),
     };
-    format!("{proof}, {waiting}")
+    let unproven = match live.unproven.len() as u64 {
+        0 => String::new(),
+        number => format!(", {} not proved", count(number, "guarantee", "guarantees")),
+    };
+    format!("{proof}, {waiting}{unproven}")
 }

@@ -55,7 +55,7 @@ fn live_but(change: impl FnOnce(&mut LiveSummary)) -> Summary {
 
 /// The lines of the live run alone.
 fn live_text(change: impl FnOnce(&mut LiveSummary)) -> String {
-    crate::output::report::live::lines(live_but(change).live.as_ref().unwrap()).join("\n")
+    crate::output::report::live::lines(live_but(change).live.as_ref().unwrap(), true).join("\n")
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn a_live_run_tells_its_gaps_its_hot_keys_and_what_is_not_proved() {
     hot key hot\xff: 45 MB in 120 copies
     hot key counter: 3 B in 2 copies
     not proved: INFO is not allowed; ACL SETUSER riot +info
-    no proof: 1 gap not closed, 7 changed keys still wait
+    no proof: 1 gap not closed, 7 changed keys still wait, 1 guarantee not proved
     5 streams looked at and unchanged
     1 key gone, whose event may have been another database's: not deleted
     0 missing, 0 type, 0 value, 0 ttl
@@ -222,11 +222,11 @@ fn the_proof_is_the_last_line() {
         proof(3, 2, 0),
     ];
     insta::assert_snapshot!(lines.join("\n"), @"
-    proof: listened without a break, no changed key waits
-    proof: 1 gap, closed, 1 changed key still waits
-    proof: 3 gaps, all closed, 2,000 changed keys still wait
-    no proof: 1 gap not closed, no changed key waits
-    no proof: 2 gaps not closed, no changed key waits
+    proof: listened without a break, no changed key waits, 1 guarantee not proved
+    proof: 1 gap, closed, 1 changed key still waits, 1 guarantee not proved
+    proof: 3 gaps, all closed, 2,000 changed keys still wait, 1 guarantee not proved
+    no proof: 1 gap not closed, no changed key waits, 1 guarantee not proved
+    no proof: 2 gaps not closed, no changed key waits, 1 guarantee not proved
     ");
 }
 
