@@ -92,6 +92,7 @@ async fn scan(
         let suspects = Suspects::default();
         compare::search(session, &suspects, only).await?;
         let cause = match what {
+            What::Overflow(overflow) if overflow.is_doubtful() => Cause::DoubtfulEvent,
             What::Overflow(_) => Cause::Event,
             What::First | What::Again => Cause::Scan,
         };
