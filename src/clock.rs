@@ -1,7 +1,7 @@
 //! The servers' clocks, as offsets from this machine's: an expiry is an instant on the source's clock.
 
-use std::sync::{Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::config::Side;
 use crate::entry::Millis;
@@ -24,12 +24,15 @@ pub struct Clocks {
     offsets: Mutex<[Option<Offset>; 2]>,
 }
 
-/// This machine's clock.
+/// This machine's clock, as it was when it was first asked, and the time since: a step of it is none here.
 #[must_use]
 pub fn now() -> Millis {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    static BEGAN: OnceLock<(Duration, Instant)> = OnceLock::new();
+    let (began, at) = BEGAN.get_or_init(|| {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        (since.unwrap_or_default(), Instant::now())
+    });
+    let since = *began + at.elapsed();
     Millis::try_from(since.as_millis()).unwrap_or(Millis::MAX)
 }
 

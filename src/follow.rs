@@ -3,7 +3,7 @@
 mod streams;
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -23,12 +23,17 @@ pub struct Follow {
     pub changed: Arc<Changed>,
     /// The streams that were read.
     pub streams: Streams,
+    /// Keys are picked by type or size: one that was copied may have stopped to be wanted.
+    pub picks: bool,
     /// Each batch of reads asks INFO whether other databases have keys.
     pub asks_databases: bool,
     kinds: Vec<String>,
     others: AtomicBool,
     doubts: Mutex<HashSet<Bytes>>,
     too_many_doubts: AtomicBool,
+    home: Mutex<Option<String>>,
+    moves: AtomicU64,
+    strayed: AtomicBool,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -38,8 +43,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Follow {
     /// What lanes share that follow this set; `kinds` are the types that the run takes, none where it takes all.
     #[must_use]
-    pub fn new(changed: Arc<Changed>, kinds: Vec<String>, asks_databases: bool) -> Self {
+    pub fn new(
+        changed: Arc<Changed>,
+        kinds: Vec<String>,
+        limits_memory: bool,
+        asks_databases: bool,
+    ) -> Self {
         Self {
+            picks: !kinds.is_empty() || limits_memory,
             changed,
             streams: Streams::default(),
             asks_databases,
@@ -47,7 +58,41 @@ impl Follow {
             others: AtomicBool::new(false),
             doubts: Mutex::default(),
             too_many_doubts: AtomicBool::new(false),
+            home: Mutex::default(),
+            moves: AtomicU64::new(0),
+            strayed: AtomicBool::new(false),
         }
+    }
+
+    /// Events are heard at the server of this `run_id`: values are to be read there. Lanes that read elsewhere move.
+    pub fn listens_at(&self, server: Option<String>) {
+        let Some(server) = server else { return };
+        let before = lock(&self.home).replace(server.clone());
+        if before.is_some_and(|before| before != server) {
+            self.moves.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// How often the server changed at which events are heard.
+    #[must_use]
+    pub fn moves(&self) -> u64 {
+        self.moves.load(Relaxed)
+    }
+
+    /// A connection for reading came back to the server of this `run_id`.
+    pub fn reads_at(&self, server: Option<String>) {
+        let home = lock(&self.home);
+        if let (Some(server), Some(home)) = (server, &*home)
+            && server != *home
+        {
+            self.strayed.store(true, Relaxed);
+        }
+    }
+
+    /// Whether values are read at another server than events are heard at; told once.
+    #[must_use]
+    pub fn take_strayed(&self) -> bool {
+        self.strayed.swap(false, Relaxed)
     }
 
     /// Whether keys of all types are taken.

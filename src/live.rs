@@ -35,6 +35,8 @@ use crate::stats::Phase;
 
 /// How often the run looks at itself.
 const TICK: Duration = Duration::from_millis(100);
+/// A scan that waits for the source is told of so often.
+const TELL_WAITING: Duration = Duration::from_secs(5);
 /// Streams with groups that are looked at in a second, and their bytes.
 const STREAMS: usize = 100;
 const STREAM_BYTES: usize = 1024 * 1024;
@@ -65,6 +67,8 @@ struct Run<'s> {
     streams_due: Instant,
     /// Keys that were taken in when the first scan ended: its bar ends when they have their fate.
     first_ends: Option<u64>,
+    /// Since when a scan waits for the source.
+    waits_since: Option<Instant>,
 }
 
 /// Why the loop ended.
@@ -128,6 +132,7 @@ impl<'s> Run<'s> {
         let watched = Watched {
             endpoint: source,
             wanted,
+            whole: selection.pattern == b"*",
             seen,
             notified: choice.ways == [Way::Keyspace],
             setting_is_known: choice.setting_is_known,
@@ -137,7 +142,7 @@ impl<'s> Run<'s> {
         let target = Target {
             endpoint: Arc::new(config.target.clone()),
             run_id: session.target_profile.run_id.clone(),
-            stats: session.context.stats.clone(),
+            control: None,
         };
         // The first look comes before anything is listened to: what happens after it is seen by the next.
         let guard = Guard::start(watched, target).await;
@@ -165,6 +170,7 @@ impl<'s> Run<'s> {
             quiet_since: now,
             streams_due: now,
             first_ends: None,
+            waits_since: None,
         })
     }
 
@@ -236,9 +242,14 @@ impl<'s> Run<'s> {
 
     /// Begins the scan that is due, if one is and the source can be read.
     fn begin_pass(&mut self) {
-        if self.pass.is_some() || !self.is_listening() || !self.guard.is_ready() {
+        if self.pass.is_some() || !self.is_listening() {
             return;
         }
+        if !self.guard.is_ready() {
+            self.tell_waiting();
+            return;
+        }
+        self.waits_since = None;
         let live = &self.session.context.stats.live;
         if !self.scanned {
             self.pass = Some(Pass::begin(self.session, &self.lanes, What::First));
@@ -249,6 +260,19 @@ impl<'s> Run<'s> {
             && let Some(overflow) = self.follow.changed.take_overflow()
         {
             self.begin_overflow(overflow);
+        }
+    }
+
+    /// A scan waits for the source: that is told after a while.
+    fn tell_waiting(&mut self) {
+        let due = !self.scanned || self.session.context.stats.live.open_gaps() > 0;
+        let now = Instant::now();
+        let since = *self.waits_since.get_or_insert(now);
+        if due && now - since >= TELL_WAITING {
+            self.waits_since = Some(now);
+            warn!(
+                "the scan waits: the source loads its keys, has lost its master, or cannot be asked (INFO)"
+            );
         }
     }
 
@@ -303,7 +327,8 @@ impl<'s> Run<'s> {
 
     fn report(&mut self, report: Report) {
         match report {
-            Report::Listening(way, id) => {
+            Report::Listening(way, id, server) => {
+                self.follow.listens_at(server);
                 self.listening.insert(way);
                 match id {
                     Some(id) => self.clients.insert(way, id),
@@ -348,13 +373,19 @@ impl<'s> Run<'s> {
             Alarm::Streams => self.look_at_streams(&self.follow.streams.all(false)),
             Alarm::OtherDatabases => self.other_databases(),
             Alarm::Unproven(words) => live.unproven(words),
-            Alarm::Deaf(why) if self.choice.tracking => {
+            Alarm::Deaf(why) | Alarm::Silent(why) if self.choice.tracking => {
                 error!("{why}: listening by client tracking instead, and scanning again");
                 self.gap(&why);
                 self.expected = vec![Way::Tracking];
                 self.ears.listen(Way::Tracking);
                 self.guard.is_tracked_now();
                 live.listens(&[Way::Keyspace.name(), Way::Tracking.name()]);
+            }
+            Alarm::Silent(why) => {
+                error!("{why}, and there is no other way to learn of changes");
+                live.unproven(format!(
+                    "{why}: notifications may be off (ACL rule +config|get tells)"
+                ));
             }
             Alarm::Deaf(why) => {
                 error!("{why}, and there is no other way to learn of changes: the run ends");
@@ -385,6 +416,10 @@ impl<'s> Run<'s> {
         if events != self.heard {
             self.heard = events;
             self.quiet_since = Instant::now();
+        }
+        if self.follow.take_strayed() {
+            self.gap("values are read at another server than events are heard at");
+            self.ears.drop_connections();
         }
         let counts = self.session.context.stats.counts();
         if self

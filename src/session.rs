@@ -431,6 +431,7 @@ fn follow(config: &Config, live: &config::Live, source: &Profile, lanes: Lanes) 
     Follow::new(
         Arc::new(changed),
         config.selection.types.clone(),
+        config.selection.memory_limit.is_some(),
         // Without the right to INFO the watch over the source finds out by itself.
         source.run_id.is_some(),
     )

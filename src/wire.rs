@@ -11,7 +11,7 @@ mod outgoing;
 mod secret;
 mod stream;
 
-pub use connection::{Connection, Reply};
+pub use connection::{Connection, Identity, Reply, run_id};
 pub use dial::connect;
 pub use incoming::{Span, Token};
 pub use link::Link;

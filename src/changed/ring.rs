@@ -31,6 +31,11 @@ impl Ring {
             .back()
             .is_some_and(|chunk| chunk.len() + needs <= CHUNK);
         if !fits {
+            // One that was emptied and kept would stand before the names for ever.
+            if self.chunks.back().is_some_and(Vec::is_empty) {
+                self.chunks.pop_back();
+                self.first += 1;
+            }
             self.chunks.push_back(Vec::with_capacity(needs.max(CHUNK)));
         }
         let number = self.first + self.chunks.len() as u64 - 1;

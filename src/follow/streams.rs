@@ -12,6 +12,8 @@ use crate::reading::payload;
 
 /// Streams that are remembered.
 const MOST: usize = 1_000_000;
+/// Streams that are looked through at once for those with groups.
+const LOOKED_AT: usize = 10_000;
 
 /// The streams that were read, each with a digest of what was read: their groups change without an event.
 #[derive(Debug, Default)]
@@ -62,21 +64,31 @@ impl Streams {
         false
     }
 
+    /// The key is gone.
+    pub fn forget(&self, name: &Bytes) {
+        let mut turns = lock(&self.state);
+        if !turns.seen.is_empty() {
+            turns.seen.remove(name);
+        }
+    }
+
     /// The streams with groups whose turn it is, of so many bytes together.
     #[must_use]
     pub fn next(&self, most: usize, bytes: usize) -> Vec<Bytes> {
         let mut turns = lock(&self.state);
         let mut found = Vec::new();
         let mut left = bytes;
-        for _ in 0..turns.order.len() {
+        for _ in 0..turns.order.len().min(LOOKED_AT) {
             let Some(name) = turns.order.pop_front() else {
                 break;
             };
-            let stream = turns.seen.get(&name).copied();
-            turns.order.push_back(name.clone());
-            let Some(stream) = stream.filter(|stream| stream.groups) else {
+            let Some(stream) = turns.seen.get(&name).copied() else {
                 continue;
             };
+            turns.order.push_back(name.clone());
+            if !stream.groups {
+                continue;
+            }
             found.push(name);
             if stream.bytes >= left || found.len() >= most {
                 break;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::config::Endpoint;
@@ -24,6 +24,7 @@ pub(super) struct Ears {
     stages: mpsc::Sender<WatchStage>,
     reports: mpsc::Receiver<Report>,
     fence: watch::Sender<bool>,
+    drops: watch::Sender<u64>,
     reins: Reins,
 }
 
@@ -37,6 +38,7 @@ impl Ears {
         let (stages, mut added) = mpsc::channel::<WatchStage>(STAGES);
         let (sender, reports) = mpsc::channel(REPORTS);
         let (fence, fenced) = watch::channel(false);
+        let (drops, dropped) = watch::channel(0);
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -66,10 +68,11 @@ impl Ears {
             stages,
             reports,
             fence,
+            drops,
             reins: Reins {
                 reports: sender,
                 fence: fenced,
-                drop: Arc::new(Notify::new()),
+                drops: dropped,
             },
         })
     }
@@ -101,8 +104,8 @@ impl Ears {
         self.fence.send_replace(true);
     }
 
-    /// Drops the connections: the source holds too much for them.
+    /// Drops the connections, to listen anew.
     pub(super) fn drop_connections(&self) {
-        self.reins.drop.notify_waiters();
+        self.drops.send_modify(|drops| *drops += 1);
     }
 }

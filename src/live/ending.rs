@@ -19,6 +19,10 @@ use crate::stage::watch::Report;
 
 /// Pause between two looks at what is left.
 const LOOK: Duration = Duration::from_millis(5);
+/// Pause between two looks at the servers.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How long a last look is tried.
+const LAST_LOOK: Duration = Duration::from_secs(10);
 /// Scans of the end: a gap that opens again after so many stays open.
 const MOST_PASSES: usize = 4;
 
@@ -31,7 +35,10 @@ impl Run<'_> {
         {
             pass.halt();
         }
-        if !matches!(over, Over::Failed) {
+        if matches!(over, Over::Failed) {
+            // What still changes must not keep the feeders.
+            self.ears.fence();
+        } else {
             self.prove_replica().await;
             self.fence().await?;
             self.close_gaps(&over).await?;
@@ -39,8 +46,11 @@ impl Run<'_> {
         self.feed.hurry();
         let complete = self.scanned && !self.session.context.has_failed();
         if complete {
-            self.copy_streams().await;
-            self.delete_doubts().await;
+            self.copy_streams().await?;
+            self.delete_doubts().await?;
+            // A target that was restarted meanwhile may have lost what it had confirmed.
+            self.look_again().await;
+            self.close_gaps(&over).await?;
         }
         let waiting = self.follow.changed.clone();
         drop(self.pass.take());
@@ -116,11 +126,33 @@ impl Run<'_> {
             }
         }
         // What no event tells of, up to now.
-        self.guard.look().await;
+        self.look_again().await;
+        Ok(())
+    }
+
+    /// Looks at both servers once more; a look that fails proves nothing.
+    async fn look_again(&mut self) {
+        let deadline = Instant::now() + LAST_LOOK;
+        loop {
+            let looked = self.guard.look().await;
+            self.hear_alarms();
+            if looked || self.session.context.has_failed() {
+                return;
+            }
+            if Instant::now() >= deadline {
+                self.session.context.stats.live.unproven(
+                    "whether a server was restarted or flushed is not known: it could not be asked at the end",
+                );
+                return;
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    fn hear_alarms(&mut self) {
         while let Some(alarm) = self.guard.given() {
             self.alarm(alarm);
         }
-        Ok(())
     }
 
     /// Scans again until no gap is open and nothing is left of what the set had no room for.
@@ -138,7 +170,7 @@ impl Run<'_> {
             if !self.scanned || session.context.has_failed() {
                 return Ok(());
             }
-            self.drain().await;
+            self.drain().await?;
             if session.context.stats.live.open_gaps() > 0 && !matches!(over, Over::Deaf) {
                 self.wait_until_ready().await;
                 info!("scanning again, because changes may have been missed");
@@ -148,6 +180,9 @@ impl Run<'_> {
             } else {
                 return Ok(());
             }
+        }
+        if self.pass.take().is_some() {
+            self.gap("changes went on being missed while the run ended");
         }
         Ok(())
     }
@@ -168,28 +203,34 @@ impl Run<'_> {
         let deadline = Instant::now() + self.session.config.flow.reconnect_timeout;
         while !self.guard.is_ready() && Instant::now() < deadline {
             self.guard.look().await;
-            sleep(LOOK).await;
+            self.hear_alarms();
+            sleep(PAUSE).await;
         }
     }
 
     /// Waits until all that was taken in has its fate.
-    async fn drain(&self) {
+    async fn drain(&mut self) -> Result<(), RunError> {
         self.feed.hurry();
         self.follow.changed.wake();
-        let stats = &self.session.context.stats;
+        let stats = self.session.context.stats.clone();
         while !(self.follow.changed.is_empty() && stats.counts().adds_up()) {
             if self.session.context.has_failed() {
-                return;
+                break;
             }
+            if let Some(joined) = self.stages.try_join_next() {
+                fell(joined)?;
+            }
+            self.hear_alarms();
             sleep(LOOK).await;
         }
+        Ok(())
     }
 
     /// Keys that may have been another database's are deleted where that was asked for.
-    async fn delete_doubts(&self) {
+    async fn delete_doubts(&mut self) -> Result<(), RunError> {
         let config = self.session.config;
         if !config.verification.delete_extra || config.flow.dry_run {
-            return;
+            return Ok(());
         }
         let rename = &self.session.rename;
         let keys: Vec<Key> = self
@@ -203,11 +244,11 @@ impl Run<'_> {
             .collect();
         self.session.context.stats.live.took(keys.len() as u64);
         deal(self.lanes.clone(), keys).await;
-        self.drain().await;
+        self.drain().await
     }
 
     /// Streams with groups are copied once more: reads and acknowledgements have no event.
-    async fn copy_streams(&self) {
+    async fn copy_streams(&mut self) -> Result<(), RunError> {
         let streams = &self.follow.streams;
         if streams.are_too_many() {
             self.session.context.stats.live.unproven(
@@ -231,7 +272,7 @@ impl Run<'_> {
         let keys: Vec<Key> = keys.collect();
         self.session.context.stats.live.took(keys.len() as u64);
         deal(self.lanes.clone(), keys).await;
-        self.drain().await;
+        self.drain().await
     }
 }
 
@@ -245,6 +286,11 @@ async fn verify(
     let inverts = session.rename.can_be_inverted();
     let allowed = session.source_profile.searches && session.target_profile.searches;
     let gaps = live.gaps() > 0;
+    if !doubts.is_empty() && !inverts {
+        live.unproven(
+            "keys that tracking told to be gone, perhaps of another database, cannot be found at the target: names cannot be told back",
+        );
+    }
     if gaps && !allowed {
         live.unproven(
             "keys that were deleted in a gap cannot be found at the target: SCAN or EXISTS is not allowed (ACL rules +scan +exists, on both sides)",

@@ -9,7 +9,6 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::config::Endpoint;
 use crate::server::{Alarm, Control, Info, Watchdog, Watched};
-use crate::stats::Stats;
 
 const LOOK: Duration = Duration::from_secs(1);
 /// A target that does not answer does not hold the looks at the source up.
@@ -21,8 +20,8 @@ const ASKS: usize = 16;
 
 /// What the guard is asked.
 enum Ask {
-    /// To look now, and answer when it has.
-    Look(oneshot::Sender<()>),
+    /// To look now, and answer whether both servers could be looked at.
+    Look(oneshot::Sender<bool>),
     /// To know that tracking tells of everything now.
     Tracked,
 }
@@ -35,11 +34,11 @@ pub(super) struct Guard {
     _task: JoinSet<()>,
 }
 
-/// The target, which is looked at when a connection to it came back.
+/// The target, which must stay the server that it was.
 pub(super) struct Target {
     pub(super) endpoint: Arc<Endpoint>,
     pub(super) run_id: Option<String>,
-    pub(super) stats: Arc<Stats>,
+    pub(super) control: Option<Control>,
 }
 
 impl Guard {
@@ -47,9 +46,10 @@ impl Guard {
     pub(super) async fn start(watched: Watched, target: Target) -> Self {
         let (sender, alarms) = mpsc::channel(ALARMS);
         let (asks, asked) = mpsc::channel(ASKS);
-        let (told, ready) = watch::channel(true);
         let mut watchdog = Watchdog::new(watched);
-        for alarm in watchdog.look().await {
+        let found = watchdog.look().await;
+        let (told, ready) = watch::channel(watchdog.is_ready());
+        for alarm in found {
             let _ = sender.send(alarm).await;
         }
         let mut tasks = JoinSet::new();
@@ -76,12 +76,10 @@ impl Guard {
         self.alarms.try_recv().ok()
     }
 
-    /// Looks now.
-    pub(super) async fn look(&self) {
+    /// Looks now. `false`: a server could not be looked at.
+    pub(super) async fn look(&self) -> bool {
         let (sender, done) = oneshot::channel();
-        if self.asks.send(Ask::Look(sender)).await.is_ok() {
-            let _ = done.await;
-        }
+        self.asks.send(Ask::Look(sender)).await.is_ok() && done.await.unwrap_or(false)
     }
 
     /// Tracking tells of everything from now on.
@@ -105,7 +103,6 @@ async fn guard(
 ) {
     let mut ticks = interval(LOOK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut reconnects = 0;
     loop {
         let answer = tokio::select! {
             _ = ticks.tick() => None,
@@ -118,22 +115,22 @@ async fn guard(
                 None => return,
             },
         };
-        for alarm in watchdog.look().await {
+        let found = watchdog.look().await;
+        ready.send_replace(watchdog.is_ready());
+        for alarm in found {
             let _ = alarms.send(alarm).await;
         }
-        ready.send_replace(watchdog.is_ready());
-        let now = target.stats.counts().reconnects.target;
-        if now != reconnects
-            && let Ok(Some(replaced)) = timeout(TARGET, target.was_replaced()).await
-        {
-            reconnects = now;
-            if replaced {
-                let cause = "the target was restarted, or is another server: what it had confirmed may be lost";
-                let _ = alarms.send(Alarm::Gap(cause.into())).await;
-            }
+        let replaced = timeout(TARGET, target.was_replaced()).await.ok().flatten();
+        if replaced.is_none() {
+            target.control = None;
+        }
+        if replaced == Some(true) {
+            let cause =
+                "the target was restarted, or is another server: what it had confirmed may be lost";
+            let _ = alarms.send(Alarm::Gap(cause.into())).await;
         }
         if let Some(answer) = answer {
-            let _ = answer.send(());
+            let _ = answer.send(watchdog.saw() && replaced.is_some());
         }
     }
 }
@@ -144,7 +141,10 @@ impl Target {
         let Some(before) = &self.run_id else {
             return Some(false);
         };
-        let mut control = Control::open(&self.endpoint).await.ok()?;
+        let control = match &mut self.control {
+            Some(control) => control,
+            slot => slot.insert(Control::open(&self.endpoint).await.ok()?),
+        };
         let text: String = control.words(&["INFO", "server"]).await.ok()?;
         let now = Info::parse(&text).text("run_id").map(str::to_owned)?;
         let replaced = now != *before;

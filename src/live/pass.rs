@@ -77,10 +77,11 @@ async fn scan(
         What::Overflow(overflow) => Some(overflow.clone()),
         What::First | What::Again => None,
     };
-    let ended = session
-        .scan(Purpose::Replicate, lanes.clone())
+    let scan = session.scan(Purpose::Replicate, lanes.clone());
+    let ended = scan
         .halted_by(halt)
         .only(only.clone())
+        .repeated(!matches!(what, What::First))
         .run()
         .await;
     // After a gap nobody knows whether a key that the target alone has was deleted at the source.

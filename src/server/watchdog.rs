@@ -36,6 +36,8 @@ pub enum Alarm {
     Gap(String),
     /// Notifications do not tell of everything any more.
     Deaf(String),
+    /// Some notifications do not come, by all that is known.
+    Silent(String),
     /// The source holds too many bytes for the event connections.
     Backlog(u64),
     /// Streams were changed in a way that no event tells of.
@@ -48,11 +50,17 @@ pub enum Alarm {
 
 /// What of the source is watched.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one thing that is known of the events"
+)]
 pub struct Watched {
     /// The source.
     pub endpoint: Arc<Endpoint>,
     /// What notifications must tell of.
     pub wanted: Wanted,
+    /// All names are wanted: what the server does must show in the events.
+    pub whole: bool,
     /// Notifications by class.
     pub seen: Arc<Seen>,
     /// Notifications are the only way: they must tell of everything.
@@ -74,6 +82,7 @@ pub struct Watchdog {
     deaf: bool,
     told: HashSet<&'static str>,
     ready: bool,
+    saw: bool,
 }
 
 impl Watchdog {
@@ -88,6 +97,7 @@ impl Watchdog {
             deaf: false,
             told: HashSet::new(),
             ready: true,
+            saw: false,
         }
     }
 
@@ -95,6 +105,12 @@ impl Watchdog {
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.ready
+    }
+
+    /// Whether the last look saw anything.
+    #[must_use]
+    pub fn saw(&self) -> bool {
+        self.saw
     }
 
     /// Notifications are not the only way any more: tracking tells of everything.
@@ -105,7 +121,9 @@ impl Watchdog {
 
     /// One look. A source that is away has nothing to say: the next look is held against the one before.
     pub async fn look(&mut self) -> Vec<Alarm> {
-        match self.ask().await {
+        let looked = self.ask().await;
+        self.saw = looked.is_ok();
+        match looked {
             Ok(alarms) => alarms,
             Err(problem) => {
                 tracing::debug!("the source cannot be looked at: {problem}");
@@ -179,7 +197,7 @@ impl Watchdog {
         for answer in answers {
             match answer.and_then(|value| Ok(String::from_redis_value(value)?)) {
                 Ok(text) => all.extend(Info::parse(&text)),
-                Err(error) if denied(&error) => {
+                Err(error) if denied(&error) || is_unknown(&error) => {
                     self.unproven(
                         "INFO",
                         "the source's restarts, failovers, evictions, FLUSHALL and SWAPDB cannot be seen: INFO is not allowed (ACL rule +info)",
@@ -202,7 +220,8 @@ impl Watchdog {
     fn judge(&mut self, info: &Info, alarms: &mut Vec<Alarm>) {
         let look = Look::of(info);
         self.ready = !look.apart && !look.loading;
-        if info.has_other_databases(self.watched.endpoint.database) {
+        let others = info.has_other_databases(self.watched.endpoint.database);
+        if others && self.told.insert("databases") {
             alarms.push(Alarm::OtherDatabases);
         }
         if let Some(before) = &self.before {
@@ -212,13 +231,14 @@ impl Watchdog {
                 alarms.push(Alarm::Streams);
             }
         }
-        if self.watched.notified && !self.watched.setting_is_known && !self.deaf {
+        let telling = self.watched.whole && !others;
+        if self.watched.notified && !self.watched.setting_is_known && telling && !self.deaf {
             let silent = self
                 .suspicion
                 .look(info, &self.watched.seen, Instant::now());
             if let Some(class) = silent {
                 self.deaf = true;
-                alarms.push(Alarm::Deaf(format!(
+                alarms.push(Alarm::Silent(format!(
                     "commands of class {class:?} ran for 10 s, and none of their notifications came"
                 )));
             }
@@ -228,6 +248,11 @@ impl Watchdog {
 
     fn setting(&mut self, answer: Result<Value, RedisError>, alarms: &mut Vec<Alarm>) {
         if !self.watched.notified || !self.watched.setting_is_known || self.deaf {
+            return;
+        }
+        if answer.as_ref().is_err_and(denied) {
+            // From now on the statistics must tell.
+            self.watched.setting_is_known = false;
             return;
         }
         let pair = answer.and_then(|value| Ok(Vec::<(String, String)>::from_redis_value(value)?));
@@ -297,7 +322,9 @@ impl Watchdog {
             // Without the right to count, any database may have keys.
             let keys = size.and_then(|value| Ok(u64::from_redis_value(value)?));
             if number != own && keys.unwrap_or(1) > 0 {
-                alarms.push(Alarm::OtherDatabases);
+                if self.told.insert("databases") {
+                    alarms.push(Alarm::OtherDatabases);
+                }
                 break;
             }
         }
@@ -306,6 +333,14 @@ impl Watchdog {
             self.control = None;
         }
     }
+}
+
+/// Whether the server says that it has no such command.
+fn is_unknown(error: &RedisError) -> bool {
+    error.code() == Some("ERR")
+        && error
+            .detail()
+            .is_some_and(|detail| detail.contains("unknown command"))
 }
 
 fn denied(error: &RedisError) -> bool {

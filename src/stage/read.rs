@@ -27,7 +27,7 @@ use crate::retry::Backoff;
 use crate::shape::Shapes;
 use crate::transform::Rename;
 use crate::window::{self, Window};
-use crate::wire::{Connection, Link};
+use crate::wire::{Connection, Link, run_id};
 
 /// Keys that are looked at before they are read.
 #[derive(Debug, Clone, Default)]
@@ -66,6 +66,8 @@ pub struct ReadLane {
     prepaid: Option<Lease>,
     /// Since when the source answers that it cannot answer.
     away: Option<Instant>,
+    /// Moves of the events' server that this lane has followed.
+    moves: u64,
     backoff: Backoff,
     open: bool,
 }
@@ -115,6 +117,7 @@ impl ReadLane {
             answers: Vec::new(),
             prepaid: None,
             away: None,
+            moves: 0,
             backoff: Backoff::default(),
             open: true,
         }
@@ -131,6 +134,15 @@ impl ReadLane {
             }
         };
         loop {
+            if let Some(moves) = self.has_moved() {
+                self.moves = moves;
+                let why = "events are heard at another server now";
+                let lost = Lost::Io(std::io::Error::other(why));
+                if !self.recover(&mut connection, lost).await {
+                    self.fail_everything().await;
+                    return Ok(());
+                }
+            }
             self.fill(&mut connection);
             match self.take_answers(&mut connection).await {
                 Ok(Ok(())) => {}
@@ -161,6 +173,12 @@ impl ReadLane {
                 }
             }
         }
+    }
+
+    /// Values are read where events are heard.
+    fn has_moved(&self) -> Option<u64> {
+        let moves = self.context.follow.as_ref()?.moves();
+        (moves != self.moves).then_some(moves)
     }
 
     async fn wait(&mut self, connection: &mut Connection) -> Step {
@@ -373,7 +391,12 @@ impl ReadLane {
             return false;
         }
         match self.link.reopen(&lost).await {
-            Ok(new) => *connection = new,
+            Ok(new) => {
+                *connection = new;
+                if let Some(follow) = &self.context.follow {
+                    follow.reads_at(run_id(connection).await);
+                }
+            }
             Err(error) => {
                 self.context.give_up(error);
                 return false;

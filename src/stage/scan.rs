@@ -9,13 +9,13 @@ use tracing::warn;
 
 use super::Context;
 use crate::changed::Overflow;
-use crate::entry::Key;
+use crate::entry::{Cause, Key, Mark};
 use crate::error::{Lost, RunError};
 use crate::filter::Filter;
 use crate::queue::Sender;
 use crate::signal::Stop;
 use crate::transform::Rename;
-use crate::wire::{Connection, Link, Reply, Span, Token};
+use crate::wire::{Connection, Link, Span, Token, run_id};
 
 /// What SCAN is asked for.
 #[derive(Debug, Clone)]
@@ -52,6 +52,7 @@ pub struct ScanStage {
     run_id: Option<String>,
     halt: Stop,
     only: Option<Arc<Overflow>>,
+    repeated: bool,
     paid_until: Option<Instant>,
 }
 
@@ -97,6 +98,7 @@ impl ScanStage {
         Self {
             halt: context.stop.clone(),
             only: None,
+            repeated: false,
             context,
             link,
             sieve,
@@ -118,6 +120,22 @@ impl ScanStage {
     #[must_use]
     pub fn only(self, only: Option<Arc<Overflow>>) -> Self {
         Self { only, ..self }
+    }
+
+    /// A scan of what was copied before: a key may have stopped to be wanted, so the types are left to the lanes, which
+    /// take it as one that an event has named.
+    #[must_use]
+    pub fn repeated(mut self, repeated: bool) -> Self {
+        self.repeated = repeated
+            && self
+                .context
+                .follow
+                .as_ref()
+                .is_some_and(|follow| follow.picks);
+        if self.repeated {
+            self.sieve.kind = None;
+        }
+        self
     }
 
     /// Scans until the cursor is 0 again. A source that is lost is told to the context.
@@ -290,6 +308,13 @@ impl ScanStage {
                 continue;
             }
             taken += 1;
+            let key = match &self.context.follow {
+                Some(follow) if self.repeated => Key {
+                    mark: Mark::new(Cause::Event, follow.changed.now()),
+                    ..key
+                },
+                _ => key,
+            };
             if let Some(hand) = hands.get_mut(key.lane(lanes)) {
                 hand.push(key);
             }
@@ -315,18 +340,5 @@ impl ScanStage {
         let from = self.paid_until.filter(|until| *until > now).unwrap_or(now);
         sleep(from - now).await;
         self.paid_until = Some(from + Duration::from_secs_f64(keys as f64 / rate.get() as f64));
-    }
-}
-
-/// The server's own name for its process, where INFO is allowed.
-pub async fn run_id(connection: &mut Connection) -> Option<String> {
-    match connection.request(&[b"INFO", b"server"]).await {
-        Ok(Reply::Bytes(info)) => {
-            let info = String::from_utf8_lossy(&info);
-            info.lines()
-                .find_map(|line| line.strip_prefix("run_id:"))
-                .map(|id| id.trim().to_owned())
-        }
-        Ok(_) | Err(_) => None,
     }
 }

@@ -6,7 +6,7 @@ mod message;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, mpsc::Sender, watch};
+use tokio::sync::{mpsc::Sender, watch};
 use tokio::time::{sleep, sleep_until};
 
 use self::message::{Heard, Messages};
@@ -19,7 +19,7 @@ use crate::retry::Backoff;
 use crate::server::{Class, Seen, Way, subscription, tracking};
 use crate::stats::Stats;
 use crate::transform::Rename;
-use crate::wire::{Connection, Reply, Span, connect};
+use crate::wire::{Connection, Reply, Span, connect, run_id};
 
 /// A connection that says nothing is asked whether it is there.
 const PING_EVERY: Duration = Duration::from_secs(3);
@@ -49,7 +49,9 @@ pub struct Net {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Report {
     /// It listens: the server has confirmed it. With the connection's CLIENT ID, where that is told.
-    Listening(Way, Option<i64>),
+    ///
+    /// And the server's `run_id`, where INFO is allowed.
+    Listening(Way, Option<i64>, Option<String>),
     /// It was lost, for this reason, and is opened again.
     Lost(Way, String),
     /// Everything that the source told before the fence was asked for is marked; the connection is closed.
@@ -67,8 +69,8 @@ pub struct Reins {
     pub reports: Sender<Report>,
     /// Turns true: the end is to be fenced.
     pub fence: watch::Receiver<bool>,
-    /// The connection is to be dropped: the source holds too much for it.
-    pub drop: Arc<Notify>,
+    /// Changes when the connections are to be dropped: the source holds too much for them, or is another server.
+    pub drops: watch::Receiver<u64>,
 }
 
 /// The stage: one way of events, on a connection of its own.
@@ -122,10 +124,10 @@ impl WatchStage {
                 _ = fence.wait_for(|fence| *fence) => continue,
             };
             let why = match opened {
-                Ok((connection, id)) => {
+                Ok((connection, id, server)) => {
                     away = None;
                     backoff = Backoff::default();
-                    self.tell(Report::Listening(self.way, id)).await;
+                    self.tell(Report::Listening(self.way, id, server)).await;
                     match self.listen(connection).await {
                         Ended::Fenced => return self.tell(Report::Fenced(self.way)).await,
                         Ended::Lost(why) => {
@@ -162,8 +164,9 @@ impl WatchStage {
     }
 
     /// Connects, subscribes, and waits for the confirmation.
-    async fn open(&self) -> Result<(Connection, Option<i64>), ConnectError> {
+    async fn open(&self) -> Result<(Connection, Option<i64>, Option<String>), ConnectError> {
         let mut connection = connect(&self.endpoint).await?;
+        let server = run_id(&mut connection).await;
         let id = match connection.request(&[b"CLIENT", b"ID"]).await? {
             Reply::Integer(id) => Some(id),
             Reply::Nil | Reply::Bytes(_) | Reply::Error(_) | Reply::Array(_) => None,
@@ -179,7 +182,7 @@ impl WatchStage {
         if let Reply::Error(error) = connection.request(&words).await? {
             return Err(ConnectError::Refused(error));
         }
-        Ok((connection, id))
+        Ok((connection, id, server))
     }
 
     async fn listen(&mut self, mut connection: Connection) -> Ended {
@@ -189,16 +192,19 @@ impl WatchStage {
         // PONGs that a fence waits for.
         let mut fenced: Option<u64> = None;
         let mut heard = Instant::now();
+        let mut drops = self.reins.drops.clone();
+        drops.mark_unchanged();
+        // What came together with the confirmation.
+        if let Err(why) = self.take(&mut connection, &mut messages) {
+            return Ended::Lost(why);
+        }
         loop {
             let limit = SILENCE.min(connection.limit());
             let waits = answered < asked;
             let due = heard + if waits { limit } else { PING_EVERY };
             let moved = tokio::select! {
                 biased;
-                moved = connection.drive() => Some(moved),
-                () = self.reins.drop.notified() => {
-                    return Ended::Lost("the source held too much that riot had not read (its output buffer)".into());
-                }
+                _ = drops.changed() => return Ended::Lost("dropped, to listen anew".into()),
                 _ = fence.wait_for(|fence| *fence), if fenced.is_none() => {
                     // Tracking's messages come at the end of a turn of the server's loop: only the second answer is behind.
                     asked += 1;
@@ -206,6 +212,7 @@ impl WatchStage {
                     fenced = Some(asked + 1);
                     None
                 }
+                moved = connection.drive() => Some(moved),
                 () = sleep_until(due.into()) => {
                     if waits {
                         return Ended::Lost(format!("no answer to PING within {} s", limit.as_secs()));
@@ -260,6 +267,11 @@ impl WatchStage {
                     let cause = "FLUSHALL or FLUSHDB at the source";
                     tracing::warn!("gap: {cause}");
                     self.net.stats.live.gap(cause);
+                    continue;
+                }
+                // Who may not PING has answered as well.
+                Heard::Refused(span) if connection.bytes(span).starts_with(b"NOPERM") => {
+                    taken.answers += 1;
                     continue;
                 }
                 Heard::Refused(span) => {

@@ -26,7 +26,7 @@ use crate::reading::{BATCH_BYTES, LONG};
 use crate::stats::SkipReason;
 use crate::text::printable;
 use crate::window::{self, Window};
-use crate::wire::{Connection, Link};
+use crate::wire::{Connection, Identity, Link, Reply};
 
 /// One write lane.
 pub struct WriteLane {
@@ -39,6 +39,10 @@ pub struct WriteLane {
     flying: VecDeque<Batch>,
     window: Window,
     redo: Redo,
+    /// The server does not take writes any more: what is behind the address now may.
+    stale: bool,
+    /// Connections that were lost with something in flight, and are not known to be closed at the server.
+    graves: Vec<Option<Identity>>,
     open: bool,
 }
 
@@ -71,6 +75,8 @@ impl WriteLane {
             flying: VecDeque::new(),
             window,
             redo: Redo::default(),
+            stale: false,
+            graves: Vec::new(),
             open: true,
         }
     }
@@ -104,6 +110,11 @@ impl WriteLane {
 
     /// One turn. `true`: all is done.
     async fn advance(&mut self, connection: &mut Connection) -> Result<bool, Lost> {
+        if self.stale && self.flying.is_empty() {
+            self.stale = false;
+            let why = "the target is read-only now: a failover";
+            return Err(Lost::Io(std::io::Error::other(why)));
+        }
         if self.redo.is_empty() {
             self.fill(connection);
         } else if self.flying.is_empty() {
@@ -331,6 +342,7 @@ impl WriteLane {
     fn fail_or_redo(&mut self, mut again: Again, single: bool) {
         let class = classify(again.why.as_bytes());
         if class == Class::Transient {
+            self.stale |= again.why.starts_with("READONLY");
             again.failed += 1;
             if self.context.flow.write_retry.allows(again.failed) {
                 self.context.stats.retried(1);
@@ -381,6 +393,9 @@ impl WriteLane {
     async fn recover(&mut self, connection: &mut Connection, lost: &Lost) -> bool {
         self.window.reset();
         self.redo.lost();
+        if !self.flying.is_empty() {
+            self.graves.push(connection.identity().cloned());
+        }
         let flying = std::mem::take(&mut self.flying);
         for (place, batch) in flying.into_iter().enumerate() {
             self.take_back(batch, place == 0, lost);
@@ -391,11 +406,50 @@ impl WriteLane {
         match self.link.reopen(lost).await {
             Ok(new) => {
                 *connection = new;
+                self.bury(connection).await;
                 true
             }
             Err(error) => {
                 self.context.give_up(error);
                 false
+            }
+        }
+    }
+
+    /// What a lost connection still holds must not be executed after what is written on the new one.
+    async fn bury(&mut self, connection: &mut Connection) {
+        while let Some(old) = self.graves.pop() {
+            let killed = match &old {
+                Some(old) => {
+                    let words: [&[u8]; 6] = [
+                        b"CLIENT",
+                        b"KILL",
+                        b"ID",
+                        old.id.as_bytes(),
+                        b"ADDR",
+                        old.address.as_bytes(),
+                    ];
+                    match connection.request(&words).await {
+                        Ok(Reply::Error(error)) => Err(error),
+                        Ok(_) => Ok(()),
+                        Err(_) => {
+                            // The next connection does it.
+                            self.graves.push(Some(old.clone()));
+                            return;
+                        }
+                    }
+                }
+                None => Err("CLIENT INFO tells nothing".into()),
+            };
+            if let Err(why) = killed {
+                tracing::debug!("CLIENT KILL: {why}");
+                let line = "what a lost connection to the target still held may have been written after newer values: \
+                            it cannot be closed there (CLIENT INFO of Redis 6.2, ACL rules +client|info +client|kill)";
+                if self.context.follow.is_some() {
+                    self.context.stats.live.unproven(line);
+                } else {
+                    self.context.stats.note(line);
+                }
             }
         }
     }
@@ -411,9 +465,16 @@ impl WriteLane {
         let alone = was_answered && batch.entries.len() == answered + 1;
         let never = !self.context.flow.write_retry.allows(1);
         let mut errors: HashMap<usize, String> = batch.errors.into_iter().collect();
+        let mut kinds: HashMap<usize, Vec<u8>> = batch.kinds.into_iter().collect();
         let mut lease = batch.lease;
         for (row, entry) in batch.entries.into_iter().enumerate() {
             let lease = lease.split(entry.cost());
+            if row < answered
+                && let Some(kind) = kinds.remove(&row)
+            {
+                self.looked(entry, &kind);
+                continue;
+            }
             let mut again = Again {
                 entry,
                 lease,

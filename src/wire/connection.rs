@@ -23,6 +23,30 @@ pub struct Connection {
     outgoing: Outgoing,
     unflushed: bool,
     limit: Duration,
+    identity: Option<Identity>,
+}
+
+/// What the server calls a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// CLIENT ID.
+    pub id: String,
+    /// Its address, as the server sees it.
+    pub address: String,
+}
+
+impl Identity {
+    /// Reads an answer to CLIENT INFO.
+    fn of(info: &str) -> Option<Self> {
+        let field = |name: &str| {
+            info.split_whitespace()
+                .find_map(|word| word.strip_prefix(name))
+                .map(str::to_owned)
+        };
+        field("id=")
+            .zip(field("addr="))
+            .map(|(id, address)| Self { id, address })
+    }
 }
 
 /// A whole reply, for commands outside the bulk.
@@ -50,6 +74,7 @@ impl Connection {
             outgoing: Outgoing::default(),
             unflushed: false,
             limit,
+            identity: None,
         }
     }
 
@@ -167,6 +192,24 @@ impl Connection {
         Ok(sent)
     }
 
+    /// What the server calls this connection, where that was asked and told.
+    #[must_use]
+    pub fn identity(&self) -> Option<&Identity> {
+        self.identity.as_ref()
+    }
+
+    /// PING, and in the same round trip what the server calls this connection. The answer is PING's.
+    pub(super) async fn greet(&mut self) -> Result<Reply, Lost> {
+        self.outgoing.words(&[b"PING"]);
+        self.outgoing.words(&[b"CLIENT", b"INFO"]);
+        let pong = self.reply().await?;
+        self.identity = match self.reply().await? {
+            Reply::Bytes(info) => Identity::of(&String::from_utf8_lossy(&info)),
+            _ => None,
+        };
+        Ok(pong)
+    }
+
     /// Sends one command and waits for its reply. Nothing else may be in flight.
     pub async fn request(&mut self, words: &[&[u8]]) -> Result<Reply, Lost> {
         self.outgoing.words(words);
@@ -217,6 +260,19 @@ impl Connection {
                 value = Reply::Array(elements);
             }
         }
+    }
+}
+
+/// The server's own name for its process, where INFO is allowed.
+pub async fn run_id(connection: &mut Connection) -> Option<String> {
+    match connection.request(&[b"INFO", b"server"]).await {
+        Ok(Reply::Bytes(info)) => {
+            let info = String::from_utf8_lossy(&info);
+            info.lines()
+                .find_map(|line| line.strip_prefix("run_id:"))
+                .map(|id| id.trim().to_owned())
+        }
+        Ok(_) | Err(_) => None,
     }
 }
 

@@ -105,7 +105,7 @@ impl Link {
 
     async fn try_open(&self) -> Result<Connection, ConnectError> {
         let mut connection = connect(&self.endpoint).await?;
-        if let Reply::Error(error) = connection.request(&[b"PING"]).await?
+        if let Reply::Error(error) = connection.greet().await?
             && !error.starts_with("NOPERM")
         {
             return Err(ConnectError::NotReady(error));

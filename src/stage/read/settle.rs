@@ -42,7 +42,6 @@ impl ReadLane {
                     let Some(key) = head.settle(found.row) else {
                         continue;
                     };
-                    self.rest(&key, value.len(), head.sent);
                     let text = found.text || payload::kind(&value) == Some(b"string");
                     self.shapes.learn(&key.name, text, value.len());
                     if text && !found.text && self.dialect.carriage == Carriage::Auto {
@@ -68,6 +67,7 @@ impl ReadLane {
                         self.context.stats.skipped(SkipReason::Unchanged, 1);
                         continue;
                     }
+                    self.rest(&key, found.span.len, head.sent);
                     entries.push(Entry {
                         key: self.target_key(key, kind),
                         value,
@@ -155,6 +155,10 @@ impl ReadLane {
         let Some(follow) = &self.context.follow else {
             return Value::Gone;
         };
+        follow.streams.forget(&key.name);
+        if others {
+            follow.other_databases();
+        }
         match key.mark.cause() {
             Cause::DoubtfulEvent if others || follow.has_other_databases() => Value::Doubtful,
             // An event tells nothing of the type that the key had.
