@@ -16,6 +16,8 @@ use crate::text::printable;
 const COUNTED: usize = 1024;
 /// Hot keys that are reported.
 const HOT: usize = 5;
+/// Bytes of a key that cost much though it was copied once.
+const LARGE: u64 = 1 << 20;
 /// Gaps that are told one by one; beyond that they are only counted.
 const KEPT_GAPS: usize = 100;
 
@@ -275,10 +277,10 @@ impl Live {
 
     fn hot_keys(&self) -> Vec<HotKey> {
         let hot = lock(&self.hot);
-        // What was copied once is not hot, however large it is.
+        // What was copied once is not hot, unless it is large.
         let by_cost: BTreeSet<_> = hot
             .iter()
-            .filter(|(_, cost)| cost.copies > 1)
+            .filter(|(_, cost)| cost.copies > 1 || cost.bytes >= LARGE)
             .map(|(key, cost)| (cost.bytes, cost.copies, key))
             .collect();
         by_cost
@@ -316,13 +318,11 @@ mod tests {
             let cold: Vec<String> = (0..100).map(|key| format!("{round}:{key}")).collect();
             live.copied(cold.iter().map(|key| (key.as_bytes(), 10)));
         }
-        live.copied([(b"once".as_slice(), 1 << 40)].into_iter());
+        live.copied([(b"once".as_slice(), 10_000)].into_iter());
+        live.copied([(b"large".as_slice(), 1 << 30)].into_iter());
         let found = live.summary().unwrap().hot_keys;
-        assert_eq!(found.len(), 1);
-        assert_eq!(
-            (found[0].key.as_slice(), found[0].copies),
-            (b"hot".as_slice(), 50)
-        );
+        let found: Vec<_> = found.iter().map(|hot| (&hot.key[..], hot.copies)).collect();
+        assert_eq!(found, [(&b"large"[..], 1), (b"hot", 50)]);
     }
 
     #[test]
