@@ -57,13 +57,11 @@ fn probe(stage: &Stage, time: Duration) -> Vec<Duration> {
     let mut number = 0_u32;
     wait::within(time + wait::SOON, "all probes have arrived", || {
         let due = started + number * Duration::from_millis(20);
-        if started.elapsed() < time {
-            if due <= Instant::now() {
-                run!(source, "SET", format!("probe:{number}"), number);
-                // From when it was due: a source that is busy holds up applications too.
-                waiting.push((number, due));
-                number += 1;
-            }
+        if started.elapsed() < time && due <= Instant::now() {
+            run!(source, "SET", format!("probe:{number}"), number);
+            // From when it was due: a source that is busy holds up applications too.
+            waiting.push((number, due));
+            number += 1;
         }
         if waiting.is_empty() {
             return (started.elapsed() >= time).then_some(());
@@ -104,7 +102,8 @@ fn a_large_sorted_set_that_always_changes_starves_nobody(way: Way) {
         let _stop = wait::Stop(&over);
         scope.spawn(|| change(&stage.source, &over));
         load.during(&stage.source, Duration::ZERO, |_| {
-            probe(&stage, size().live_load)
+            // Long enough for the large key to be copied again and again.
+            probe(&stage, 3 * size().live_load)
         })
     });
     done.settle(&stage.source);
