@@ -248,10 +248,6 @@ impl<'a> Session<'a> {
                 self.source_profile.expires != Some(0),
                 self.target_profile.expires != Some(0),
             ),
-            texts: (
-                self.source_profile.mget && !lanes::is_far(&self.source_profile),
-                self.target_profile.mget && !lanes::is_far(&self.target_profile),
-            ),
             databases: (self.config.source.database, self.config.target.database),
             kinds: selection.types.clone(),
             memory_limit: selection.memory_limit,

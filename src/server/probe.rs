@@ -88,8 +88,6 @@ pub struct Profile {
     pub no_touch: bool,
     /// It has SCAN … TYPE.
     pub scan_type: bool,
-    /// MGET is allowed.
-    pub mget: bool,
     /// What cannot be proved, with the ACL rule that would mend it.
     pub unproven: Vec<String>,
     /// What an operator should know before the run.
@@ -230,7 +228,6 @@ impl Probe<'_> {
             time: clock_offset.is_some(),
             no_touch: false,
             scan_type: false,
-            mget: false,
             unproven,
             warnings: Vec::new(),
         };
@@ -284,17 +281,14 @@ impl Probe<'_> {
         if needs.kinds {
             self.need("TYPE", &["TYPE", NOBODY]).await?;
         }
-        if needs.kinds || needs.texts {
-            profile.mget = self.tried(&["MGET", NOBODY]).await? == Tried::Allowed;
-        }
         if needs.memory {
             self.need("MEMORY USAGE", &["MEMORY", "USAGE", NOBODY])
                 .await?;
         }
         if needs.reads {
             self.need("DUMP", &["DUMP", NOBODY]).await?;
-            if needs.texts && !profile.mget {
-                self.denied.push("MGET");
+            if needs.texts {
+                self.need("MGET", &["MGET", NOBODY]).await?;
             }
         }
         if needs.reads || needs.multi {
@@ -401,7 +395,7 @@ impl Probe<'_> {
         add(needs.kinds, &[&["TYPE", NOBODY]]);
         add(needs.memory, &[&["MEMORY", "USAGE", NOBODY]]);
         add(needs.reads, &[&["DUMP", NOBODY]]);
-        add(needs.kinds || needs.texts, &[&["MGET", NOBODY]]);
+        add(needs.reads && needs.texts, &[&["MGET", NOBODY]]);
         add(
             needs.writes,
             &[&RESTORE, &SET, &["DEL", NOBODY], &SET_UNTIL],

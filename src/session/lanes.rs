@@ -78,13 +78,8 @@ pub(super) fn monitors(config: &Config, side: Side) -> bool {
     }
 }
 
-/// Whether a server is so far away that bytes count more than the server's work.
-pub(super) fn is_far(profile: &Profile) -> bool {
-    profile.round_trip >= FAR_AWAY
-}
-
 fn suited(profile: &Profile, encrypted: bool) -> usize {
-    if is_far(profile) {
+    if profile.round_trip >= FAR_AWAY {
         FAR
     } else if encrypted {
         ENCRYPTED

@@ -24,20 +24,12 @@ use crate::entry::{Key, Millis};
 use crate::error::{Lost, RunError};
 use crate::queue::Receiver;
 use crate::reading::BATCH_KEYS;
-use crate::shape::Shapes;
 use crate::stats::{Difference, DifferenceKind, Step};
 use crate::text::printable;
 use crate::transform::Rename;
 use crate::types;
 use crate::window::{self, Window};
 use crate::wire::{Connection, Link};
-
-/// A string of so many bytes is asked for whole, in place of its type.
-const SHORT: u32 = 256;
-/// Keys of unknown shapes in a page that are.
-const STRANGERS: usize = 4;
-/// An answer that is larger is not taken.
-const LARGEST: usize = 1024 * 1024;
 
 /// What is compared, and how.
 #[derive(Debug, Clone)]
@@ -46,8 +38,6 @@ pub struct Terms {
     pub values: types::Terms,
     /// Keys at the source, and at the target, may have expiries.
     pub expiring: (bool, bool),
-    /// Short strings may be asked for by MGET, at the source and at the target: it is allowed there, and the way is short.
-    pub texts: (bool, bool),
     /// The database at the source, and at the target.
     pub databases: (u32, u32),
     /// Types to look at; empty looks at all.
@@ -114,7 +104,6 @@ pub struct VerifyLane {
     suspects: Suspects,
     source: Half,
     target: Half,
-    shapes: Shapes,
     open: bool,
 }
 
@@ -128,8 +117,6 @@ struct Half {
     flying: VecDeque<Question>,
     window: Window,
     failed: u32,
-    /// A value was large that was thought to be short: nothing is asked for by MGET any more.
-    surprised: bool,
 }
 
 enum Turn {
@@ -156,7 +143,6 @@ impl VerifyLane {
             flying: VecDeque::new(),
             window: Window::new(context.flow.pipeline, BATCH_KEYS),
             failed: 0,
-            surprised: false,
         };
         let source = half(
             source,
@@ -178,7 +164,6 @@ impl VerifyLane {
             suspects,
             source,
             target,
-            shapes: Shapes::default(),
             open: true,
         }
     }
@@ -260,46 +245,15 @@ impl VerifyLane {
     }
 
     fn ask_source(&mut self, keys: Vec<Key>, source: &mut Connection) {
+        let names = keys.iter().map(|key| key.name.clone()).collect();
         let memory = self.terms.memory_limit.map(|_| self.terms.memory_samples);
         let now = self
             .context
             .clocks
             .now(Side::Source)
             .unwrap_or_else(clock::now);
-        let mut strangers = 0;
-        let surprised = self.source.surprised || self.target.surprised;
-        let by_texts = self.terms.texts.0 && memory.is_none() && !surprised;
-        let (texts, others): (Vec<Key>, Vec<Key>) = keys
-            .into_iter()
-            .partition(|key| by_texts && self.is_short_text(key, &mut strangers));
-        let question = |keys: Vec<Key>| {
-            let names = keys.iter().map(|key| key.name.clone()).collect();
-            Question::new(keys, Vec::new(), names, memory, now)
-        };
-        if !texts.is_empty() {
-            self.source.ask(question(texts).of_texts(), source);
-        }
-        if !others.is_empty() {
-            self.source.ask(question(others), source);
-        }
-    }
-
-    /// Whether a key is thought to be a short string; of unknown shapes a few are taken for that.
-    fn is_short_text(&self, key: &Key, strangers: &mut usize) -> bool {
-        let guess = self.shapes.guess(&key.name);
-        if guess.known {
-            return guess.text && guess.bytes <= SHORT;
-        }
-        *strangers += 1;
-        *strangers <= STRANGERS
-    }
-
-    /// What was learnt of keys that were asked for by MGET.
-    fn learn(&mut self, question: &Question) {
-        for (key, length) in question.keys.iter().zip(&question.lengths) {
-            self.shapes
-                .learn(&key.name, length.is_some(), length.unwrap_or(0));
-        }
+        self.source
+            .ask(Question::new(keys, Vec::new(), names, memory, now), source);
     }
 
     fn take_source(
@@ -307,11 +261,7 @@ impl VerifyLane {
         source: &mut Connection,
         target: &mut Connection,
     ) -> Result<(), Lost> {
-        while let Some(mut question) = self.source.next_answered(source)? {
-            self.learn(&question);
-            if let Some(others) = question.split_off_no_texts() {
-                self.source.ask(others, source);
-            }
+        while let Some(question) = self.source.next_answered(source)? {
             self.ask_target(question, target);
         }
         Ok(())
@@ -319,7 +269,6 @@ impl VerifyLane {
 
     /// What the source holds and the run wants is asked of the target.
     fn ask_target(&mut self, question: Question, target: &mut Connection) {
-        let texts = question.texts && self.terms.texts.1 && !self.target.surprised;
         let mut names = Vec::with_capacity(question.keys.len());
         let mut keys = Vec::with_capacity(question.keys.len());
         let mut expected = Vec::with_capacity(question.keys.len());
@@ -349,17 +298,13 @@ impl VerifyLane {
             .clocks
             .now(Side::Target)
             .unwrap_or_else(clock::now);
-        let question = Question::new(keys, expected, names, None, now);
-        let question = if texts { question.of_texts() } else { question };
-        self.target.ask(question, target);
+        self.target
+            .ask(Question::new(keys, expected, names, None, now), target);
     }
 
     fn take_target(&mut self, target: &mut Connection) -> Result<(), Lost> {
         let shift = self.context.clocks.shift();
-        while let Some(mut question) = self.target.next_answered(target)? {
-            if let Some(others) = question.split_off_no_texts() {
-                self.target.ask(others, target);
-            }
+        while let Some(question) = self.target.next_answered(target)? {
             self.context.stats.compared(question.keys.len() as u64);
             let mut suspects = Vec::new();
             for ((key, expected), seen) in question
@@ -446,14 +391,6 @@ impl Half {
                 continue;
             }
             let Some(token) = connection.token()? else {
-                if connection.partial().is_some_and(|length| length > LARGEST) {
-                    // It is asked for its type instead, on another connection: its memory is not taken.
-                    head.texts = false;
-                    self.surprised = true;
-                    return Err(Lost::Io(std::io::Error::other(
-                        "a value that was thought to be short is not",
-                    )));
-                }
                 return Ok(None);
             };
             head.accept(token, self.expiries, self.database, connection)?;

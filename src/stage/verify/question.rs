@@ -48,10 +48,6 @@ pub(super) struct Question {
     pub(super) names: Vec<Bytes>,
     pub(super) seen: Vec<State>,
     memory: Option<u32>,
-    /// One MGET in place of a TYPE each: a short string costs the server half of it.
-    pub(super) texts: bool,
-    /// Lengths of what MGET gave; `None` where it is no string, or not there.
-    pub(super) lengths: Vec<Option<usize>>,
     /// Expiries were not asked for: INFO tells that there are none.
     presumes: bool,
     /// There are some.
@@ -85,17 +81,6 @@ fn kind(name: &[u8]) -> Kind {
         .find(|known| **known == name)
         .map_or_else(|| Cow::Owned(name.to_vec()), |known| Cow::Borrowed(*known))
 }
-
-/// A string without expiry.
-fn string() -> State {
-    State {
-        kind: Cow::Borrowed(b"string"),
-        expiry: NO_EXPIRY,
-        memory: 0,
-        error: None,
-    }
-}
-
 impl Question {
     pub(super) fn new(
         keys: Vec<Key>,
@@ -111,22 +96,11 @@ impl Question {
             names,
             seen,
             memory,
-            texts: false,
-            lengths: Vec::new(),
             presumes: false,
             void: false,
             now,
             leading: 0,
             token: 0,
-        }
-    }
-
-    /// The same, for keys that are thought to be short strings.
-    #[must_use]
-    pub(super) fn of_texts(self) -> Self {
-        Self {
-            texts: true,
-            ..self
         }
     }
 
@@ -140,8 +114,7 @@ impl Question {
     }
 
     pub(super) fn is_done(&self) -> bool {
-        let header = usize::from(self.texts);
-        self.token >= self.leading + header + self.names.len() * self.answers_a_key()
+        self.token >= self.leading + self.names.len() * self.answers_a_key()
     }
 
     pub(super) fn encode(
@@ -152,7 +125,6 @@ impl Question {
     ) {
         self.token = 0;
         self.seen.clear();
-        self.lengths.clear();
         self.presumes = presumes;
         self.void = false;
         self.leading = if presumes { 1 } else { expiries.leading() };
@@ -167,19 +139,6 @@ impl Question {
         } else {
             b"PTTL"
         };
-        if self.texts {
-            out.command(1 + self.names.len());
-            out.word(b"MGET");
-            for name in &self.names {
-                out.word(name);
-            }
-            if !presumes {
-                for name in &self.names {
-                    out.words(&[expiry, name]);
-                }
-            }
-            return;
-        }
         let mut digits = itoa::Buffer::new();
         let samples = self.memory.map(|samples| digits.format(samples).as_bytes());
         for name in &self.names {
@@ -195,13 +154,19 @@ impl Question {
 
     /// Takes the commonest answer as often as it has come in a row.
     pub(super) fn skip(&mut self, connection: &mut Connection) {
-        if self.texts || self.answers_a_key() > 1 || self.token < self.leading {
+        if self.answers_a_key() > 1 || self.token < self.leading {
             return;
         }
         let left = self.leading + self.names.len() - self.token;
         let strings = connection.skip(b"+string\r\n", left);
         self.token += strings;
-        self.seen.resize(self.seen.len() + strings, string());
+        let string = State {
+            kind: Cow::Borrowed(b"string"),
+            expiry: NO_EXPIRY,
+            memory: 0,
+            error: None,
+        };
+        self.seen.resize(self.seen.len() + strings, string);
     }
 
     pub(super) fn accept(
@@ -227,9 +192,6 @@ impl Question {
             }
             return Ok(());
         };
-        if self.texts {
-            return self.accept_text(place, token, expiries, connection);
-        }
         let column = match place % self.answers_a_key() {
             1 if self.presumes => 2,
             column => column,
@@ -244,7 +206,11 @@ impl Question {
                 });
             }
             (1, Token::Integer(expiry)) => {
-                let instant = self.instant(expiry, expiries);
+                let instant = if expiries == Expiries::Instants || expiry < 0 {
+                    expiry
+                } else {
+                    self.now + expiry
+                };
                 if let Some(state) = self.seen.last_mut() {
                     state.expiry = instant;
                 }
@@ -275,85 +241,6 @@ impl Question {
             (_, token) => return Err(Lost::Protocol(format!("unexpected {token:?}"))),
         }
         Ok(())
-    }
-
-    fn instant(&self, expiry: Millis, expiries: Expiries) -> Millis {
-        if expiries == Expiries::Instants || expiry < 0 {
-            expiry
-        } else {
-            self.now + expiry
-        }
-    }
-
-    /// MGET's array, then the expiries.
-    fn accept_text(
-        &mut self,
-        place: usize,
-        token: Token,
-        expiries: Expiries,
-        connection: &Connection,
-    ) -> Result<(), Lost> {
-        let keys = self.names.len();
-        match (place, token) {
-            (0, Token::Array(_)) => {}
-            (0, Token::Error(span)) => {
-                // Another way may be open: all are asked for their types.
-                tracing::debug!("MGET: {}", String::from_utf8_lossy(connection.bytes(span)));
-                self.token += keys;
-                self.lengths.resize(keys, None);
-                self.seen.resize(keys, string());
-            }
-            (1.., Token::Bulk(span)) if place <= keys => {
-                self.lengths.push(Some(span.len));
-                self.seen.push(string());
-            }
-            (1.., Token::Nil) if place <= keys => {
-                self.lengths.push(None);
-                self.seen.push(string());
-            }
-            (_, Token::Integer(expiry)) if place > keys => {
-                let instant = self.instant(expiry, expiries);
-                if let Some(state) = self.seen.get_mut(place - keys - 1) {
-                    state.expiry = instant;
-                }
-            }
-            (_, Token::Error(_)) if place > keys => {
-                // The question by types has the key's own error.
-                if let Some(length) = self.lengths.get_mut(place - keys - 1) {
-                    *length = None;
-                }
-            }
-            (_, token) => return Err(Lost::Protocol(format!("unexpected {token:?}"))),
-        }
-        Ok(())
-    }
-
-    /// Takes out what MGET did not give: those keys, with what is expected of them, are to be asked for their types.
-    pub(super) fn split_off_no_texts(&mut self) -> Option<Self> {
-        let lengths = std::mem::take(&mut self.lengths);
-        if !self.texts || lengths.iter().all(Option::is_some) {
-            return None;
-        }
-        let mut others = Self::new(Vec::new(), Vec::new(), Vec::new(), None, self.now);
-        let keys = std::mem::take(&mut self.keys);
-        let names = std::mem::take(&mut self.names);
-        let seen = std::mem::take(&mut self.seen);
-        let mut expected = std::mem::take(&mut self.expected).into_iter();
-        for (((key, name), seen), length) in keys.into_iter().zip(names).zip(seen).zip(lengths) {
-            let expected = expected.next();
-            let part = if length.is_some() {
-                &mut *self
-            } else {
-                &mut others
-            };
-            part.keys.push(key);
-            part.names.push(name);
-            part.expected.extend(expected);
-            if length.is_some() {
-                part.seen.push(seen);
-            }
-        }
-        Some(others)
     }
 
     /// TIME's array: seconds and microseconds.
