@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # riot's main job, from nothing: builds it, starts two throw-away servers on loopback, fills one with every data type and
-# many small keys, replicates, compares, and cleans up. Each step is printed as the command that you could type.
+# many small keys, replicates, compares, replicates live while clients write, and cleans up. Each step is printed as the command
+# that you could type.
 #   docs/demo.sh            1,000,000 small keys
 #   KEYS=5000000 docs/demo.sh
 # Installs Debian's redis-server where there is neither redis-server nor valkey-server, and a C linker where there is none
@@ -10,6 +11,7 @@ cd "$(dirname "$0")/.."
 . tests/prepare.sh
 
 keys=${KEYS:-1000000}
+changes=100000
 
 need_rust
 need_linker
@@ -21,15 +23,27 @@ bold='' plain=''
 if [[ -t 1 && -z ${NO_COLOR:-} ]]; then bold=$'\e[1m' plain=$'\e[0m'; fi
 title() { printf '\n%s# %s%s\n' "$bold" "$*" "$plain"; }
 
-# Prints a command as a reader would type it, and runs it.
+# Prints a command as a reader would type it.
 exec 3>&1
-run() {
+show() {
   local word line=''
   for word in "$@"; do
     if [[ $word =~ ^[A-Za-z0-9_./:=@%+,-]+$ ]]; then line+=" $word"; else line+=" '${word//\'/\'\\\'\'}'"; fi
   done
   printf '%s$%s%s\n' "$bold" "$line" "$plain" >&3
+}
+# And runs it.
+run() {
+  show "$@"
   "$@"
+}
+
+# A signal before the first scan is done would leave keys out. A log line says when it is: then the run only listens.
+wait_for_scan() {
+  until grep -q ' listening: ' "$folder/live.err"; do
+    if ! kill -0 "$live" 2>/dev/null; then return; fi
+    sleep 0.05
+  done
 }
 
 # A port of 127.0.0.1 that nothing listens on, from $1 upwards.
@@ -112,6 +126,38 @@ run "$cli" -p "$target" DBSIZE
 run "$cli" -p "$target" TTL session:42
 run "$cli" -p "$target" XPENDING events readers
 run "$cli" -p "$target" ZRANGE scores 0 -1 WITHSCORES
+
+title 'Replicate live: what is there, then what changes'
+# In the background; what it says is shown when it has ended.
+words=("$riot" replicate --mode live "127.0.0.1:$source" "127.0.0.1:$target")
+show "${words[@]}"
+"${words[@]}" >"$folder/live.out" 2>"$folder/live.err" &
+live=$!
+echo "$live" >"$folder/live.pid"
+# Once it listens, every change is told.
+until grep -q '^listening: ' "$folder/live.err"; do
+  if ! kill -0 "$live" 2>/dev/null; then cat "$folder/live.err" >&2; exit 1; fi
+  sleep 0.05
+done
+for kind in set hset rpush; do
+  run "${server%-server}-benchmark" -p "$source" -t "$kind" -n "$changes" -r 10000 -c 4 -P 4 -q >/dev/null
+done
+run "$cli" -p "$source" DEL user:1:name session:42
+run "$cli" -p "$source" XADD events '*' kind logout user 1
+run "$cli" -p "$source" XREADGROUP GROUP readers bob COUNT 1 STREAMS events '>'
+
+title 'Stop it in order: Ctrl-C, or this'
+wait_for_scan
+run kill -INT "$live"
+status=0
+wait "$live" || status=$?
+rm "$folder/live.pid"
+grep -v ' events, ' "$folder/live.err" || true
+cat "$folder/live.out"
+if ((status != 0)); then exit "$status"; fi
+
+title 'Compare both ways: deletions came over, too'
+run "$riot" compare --both "127.0.0.1:$source" "127.0.0.1:$target"
 
 title 'Clean up'
 run "$cli" -p "$source" SHUTDOWN NOSAVE

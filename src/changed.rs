@@ -133,7 +133,8 @@ impl Changed {
         }
         if self.held.load(Relaxed) >= self.capacity {
             drop(state);
-            lock(&self.overflow).add(name, way);
+            let doubtful = mark.cause() == Cause::DoubtfulEvent;
+            lock(&self.overflow).add(name, way, doubtful);
             return false;
         }
         self.held.fetch_add(1, Relaxed);

@@ -28,6 +28,7 @@ pub struct Follow {
     kinds: Vec<String>,
     others: AtomicBool,
     doubts: Mutex<HashSet<Bytes>>,
+    too_many_doubts: AtomicBool,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -45,6 +46,7 @@ impl Follow {
             kinds,
             others: AtomicBool::new(false),
             doubts: Mutex::default(),
+            too_many_doubts: AtomicBool::new(false),
         }
     }
 
@@ -76,7 +78,15 @@ impl Follow {
         let mut doubts = lock(&self.doubts);
         if doubts.len() < MOST {
             doubts.insert(Bytes::copy_from_slice(name));
+        } else {
+            self.too_many_doubts.store(true, Relaxed);
         }
+    }
+
+    /// Whether there were more doubtful keys than are remembered.
+    #[must_use]
+    pub fn has_too_many_doubts(&self) -> bool {
+        self.too_many_doubts.load(Relaxed)
     }
 
     /// The target's names of all such keys.

@@ -1,9 +1,11 @@
 //! riot moves a Redis or Valkey database to another server, and proves that both hold the same.
 //!
 //! ```text
-//! source ──SCAN──► scan ──keys──► lanes of read ──entries──► lanes of write ──► target
-//!                   by hash of     MGET or DUMP,  bounded by   MSET, SET or RESTORE,
-//!                   the name       and expiry     keys, bytes  DEL
+//! source ──SCAN───► scan ──────────────┐ keys, by hash
+//!                                      │ of the name
+//!                                      ├► lanes of read ──entries──► lanes of write ──► target
+//! source ──events─► watch ─► changed ──┘  MGET or DUMP,  bounded by   MSET, SET or RESTORE,
+//!                   (live)   keys         and expiry     keys, bytes  DEL
 //! both ──────────────────────────► lanes of verify ──differences──► report
 //! ```
 //!
@@ -11,11 +13,12 @@
 //!
 //! - [`run`]: the program from its words to its exit status
 //! - [`cli`], [`resolve`]: what was typed, and what it means
-//! - [`replicate`], [`compare`]: the commands; [`copy`]: the lanes that both copy with; [`session`]: what all stand on
-//! - [`stage`]: scan, read, write, verify: one stage a file, none imports another
+//! - [`replicate`], [`live`], [`compare`]: the commands; [`copy`]: the lanes that all copy with; [`session`]: what all stand on
+//! - [`stage`]: scan, [`watch`](stage::watch), read, write, verify: one stage a file, none imports another
+//! - [`follow`], [`changed`]: what the lanes of a live run share, first of all the set of changed keys
 //! - [`types`]: values by their types: read whole or in chunks, compared
 //! - [`reading`]: batches of reads, for copying and for comparing
-//! - [`server`]: the control plane, on the redis crate
+//! - [`server`]: the control plane, on the redis crate; live, the ways of events and the watch over the source
 //! - [`wire`]: the data plane: one connection, commands in, replies out
 //! - [`entry`], [`queue`], [`shape`], [`window`]: what flows between stages, and what bounds it
 //! - [`filter`], [`transform`]: which keys, under which names

@@ -63,6 +63,8 @@ struct Run<'s> {
     heard: u64,
     quiet_since: Instant,
     streams_due: Instant,
+    /// Keys that were taken in when the first scan ended: its bar ends when they have their fate.
+    first_ends: Option<u64>,
 }
 
 /// Why the loop ended.
@@ -107,7 +109,7 @@ impl<'s> Run<'s> {
             .clone()
             .ok_or_else(|| RunError::Internal("a live run that listens in no way".into()))?;
         for notice in &choice.notices {
-            info!("{notice}");
+            warn!("{notice}");
         }
         let source = Arc::new(config.source.clone());
         let seen = Arc::new(Seen::default());
@@ -162,6 +164,7 @@ impl<'s> Run<'s> {
             heard: 0,
             quiet_since: now,
             streams_due: now,
+            first_ends: None,
         })
     }
 
@@ -259,7 +262,9 @@ impl<'s> Run<'s> {
             "{} changed keys were more than --event-queue holds: their slots are scanned",
             overflow.keys()
         );
-        if overflow.is_blind() || !self.session.rename.can_be_inverted() {
+        let session = self.session;
+        let searches = session.source_profile.searches && session.target_profile.searches;
+        if overflow.is_blind() || !searches || !session.rename.can_be_inverted() {
             // Which of the target's keys were deleted at the source cannot be told from the slots.
             self.gap("more keys changed at once than are remembered by their names");
             return;
@@ -280,8 +285,7 @@ impl<'s> Run<'s> {
             What::First => {
                 self.scanned = true;
                 stats.live.closed(pass.covers());
-                self.session.printer.finish_phase();
-                self.session.begin(Phase::Listening);
+                self.first_ends = Some(stats.counts().taken());
             }
             What::Again => {
                 stats.live.closed(pass.covers());
@@ -342,7 +346,7 @@ impl<'s> Run<'s> {
                 self.ears.drop_connections();
             }
             Alarm::Streams => self.look_at_streams(&self.follow.streams.all(false)),
-            Alarm::OtherDatabases => self.follow.other_databases(),
+            Alarm::OtherDatabases => self.other_databases(),
             Alarm::Unproven(words) => live.unproven(words),
             Alarm::Deaf(why) if self.choice.tracking => {
                 error!("{why}: listening by client tracking instead, and scanning again");
@@ -360,6 +364,18 @@ impl<'s> Run<'s> {
         }
     }
 
+    /// Tracking names keys without their database.
+    fn other_databases(&self) {
+        let known = self.follow.has_other_databases();
+        self.follow.other_databases();
+        if !known && !self.expected.contains(&Way::Keyspace) {
+            warn!(
+                "other databases of the source have keys, and tracking does not tell which database an event is of: \
+                 a key deleted here may stay at the target, counted as extra (--events keyspace tells, --delete-extra deletes)"
+            );
+        }
+    }
+
     /// What is due each tick.
     fn look(&mut self) {
         let changed = &self.follow.changed;
@@ -369,6 +385,15 @@ impl<'s> Run<'s> {
         if events != self.heard {
             self.heard = events;
             self.quiet_since = Instant::now();
+        }
+        let counts = self.session.context.stats.counts();
+        if self
+            .first_ends
+            .is_some_and(|taken| counts.finished() >= taken)
+        {
+            self.first_ends = None;
+            self.session.printer.finish_phase();
+            self.session.begin(Phase::Listening);
         }
         let now = Instant::now();
         if now >= self.streams_due && changed.len() < self.room() {
@@ -391,6 +416,7 @@ impl<'s> Run<'s> {
         };
         let changed = &self.follow.changed;
         self.scanned
+            && self.first_ends.is_none()
             && self.pass.is_none()
             && self.session.context.stats.live.open_gaps() == 0
             && changed.is_empty()

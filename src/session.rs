@@ -1,6 +1,7 @@
 //! What a command's stages stand on: both sides probed, their links, the shared context, and the end with its report.
 
 mod lanes;
+mod needs;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -10,16 +11,17 @@ use tokio::task::JoinSet;
 use tracing::warn;
 
 pub use self::lanes::Lanes;
+use self::needs::{source_needs, target_needs};
 use crate::changed::Changed;
 use crate::clock::SAME;
-use crate::config::{self, Address, Carriage, Command, Config, Depth, Endpoint, Side};
+use crate::config::{self, Address, Carriage, Config, Endpoint, Side};
 use crate::entry::Key;
 use crate::error::RunError;
 use crate::filter::Filter;
 use crate::follow::Follow;
 use crate::output::{Printer, server_line};
 use crate::queue::Sender;
-use crate::server::{Choice, Monitor, Needs, Profile, Wanted, choose, probe};
+use crate::server::{Choice, Monitor, Profile, Wanted, choose, probe};
 use crate::signal::Stop;
 use crate::stage::scan::{Ended, Purpose, ScanStage, Sieve};
 use crate::stage::verify::Terms;
@@ -89,7 +91,8 @@ impl<'a> Session<'a> {
             None => None,
             Some(live) => {
                 let wanted = Wanted::of(&config.selection.types);
-                Some(choose(&config.source, live.events, &wanted).await?)
+                let pattern = &config.selection.pattern;
+                Some(choose(&config.source, live.events, &wanted, pattern).await?)
             }
         };
         let lanes = Lanes::of(config, &source_profile, &target_profile);
@@ -443,37 +446,6 @@ fn show(printer: &Printer, endpoint: &Endpoint, profile: &Profile) {
         profile.round_trip,
     );
     printer.line(&line);
-}
-
-fn source_needs(config: &Config, rename: &Rename) -> Needs {
-    let copies = config.command == Command::Replicate || config.verification.repair;
-    let full = config.verification.depth == Depth::Full;
-    let verifies = config.verification.depth != Depth::None;
-    Needs {
-        scans: true,
-        reads: copies || full,
-        texts: full || (copies && config.flow.carriage == Carriage::Auto),
-        memory: config.selection.memory_limit.is_some(),
-        kinds: verifies || rename.needs_type() || !config.selection.types.is_empty(),
-        scan_type: config.selection.types.len() == 1,
-        ..Needs::default()
-    }
-}
-
-fn target_needs(config: &Config) -> Needs {
-    let copies = config.command == Command::Replicate || config.verification.repair;
-    let writes = copies && !config.flow.dry_run;
-    let full = config.verification.depth == Depth::Full;
-    Needs {
-        writes,
-        reads: full,
-        scans: config.verification.both,
-        texts: full || config.flow.carriage == Carriage::Auto,
-        kinds: config.verification.depth != Depth::None && !config.flow.dry_run,
-        multi: writes && config.flow.multi_exec,
-        waits: writes && config.flow.wait_replicas > 0,
-        ..Needs::default()
-    }
 }
 
 /// Whether DBSIZE is the number of keys to go through.

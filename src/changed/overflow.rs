@@ -16,6 +16,7 @@ pub struct Overflow {
     slots: Box<[u64; WORDS]>,
     roads: HashSet<u64, FixedState>,
     keys: u64,
+    doubtful: bool,
 }
 
 impl Default for Overflow {
@@ -24,13 +25,15 @@ impl Default for Overflow {
             slots: Box::new([0; WORDS]),
             roads: HashSet::default(),
             keys: 0,
+            doubtful: false,
         }
     }
 }
 
 impl Overflow {
-    /// A key of this name, and this road at the target, changed.
-    pub(super) fn add(&mut self, name: &[u8], road: u64) {
+    /// A key of this name, and this road at the target, changed; `doubtful`: perhaps in another database.
+    pub(super) fn add(&mut self, name: &[u8], road: u64, doubtful: bool) {
+        self.doubtful |= doubtful;
         let slot = slot(name);
         if let Some(word) = self.slots.get_mut(usize::from(slot / 64)) {
             *word |= 1 << (slot % 64);
@@ -47,6 +50,12 @@ impl Overflow {
     #[must_use]
     pub fn keys(&self) -> u64 {
         self.keys
+    }
+
+    /// Whether any of them may have been another database's.
+    #[must_use]
+    pub fn is_doubtful(&self) -> bool {
+        self.doubtful
     }
 
     /// Hashes were left out: the slots alone tell what changed, and a deleted key cannot be told from one that only the

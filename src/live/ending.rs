@@ -40,6 +40,7 @@ impl Run<'_> {
         let complete = self.scanned && !self.session.context.has_failed();
         if complete {
             self.copy_streams().await;
+            self.delete_doubts().await;
         }
         let waiting = self.follow.changed.clone();
         drop(self.pass.take());
@@ -61,6 +62,11 @@ impl Run<'_> {
         }
         if session.config.flow.dry_run {
             return Ok(Ended::Complete);
+        }
+        if self.follow.has_too_many_doubts() {
+            stats.live.unproven(
+                "more than a million keys may have been deleted in another database: those beyond were not looked for",
+            );
         }
         let doubts = self.follow.take_doubts();
         verify(session, doubts).await
@@ -179,6 +185,27 @@ impl Run<'_> {
         }
     }
 
+    /// Keys that may have been another database's are deleted where that was asked for.
+    async fn delete_doubts(&self) {
+        let config = self.session.config;
+        if !config.verification.delete_extra || config.flow.dry_run {
+            return;
+        }
+        let rename = &self.session.rename;
+        let keys: Vec<Key> = self
+            .follow
+            .take_doubts()
+            .into_iter()
+            .filter_map(|target| {
+                let name = rename.invert(&target, None)?;
+                Some(Key::new(name, &target))
+            })
+            .collect();
+        self.session.context.stats.live.took(keys.len() as u64);
+        deal(self.lanes.clone(), keys).await;
+        self.drain().await;
+    }
+
     /// Streams with groups are copied once more: reads and acknowledgements have no event.
     async fn copy_streams(&self) {
         let streams = &self.follow.streams;
@@ -216,7 +243,13 @@ async fn verify(
     let verification = &session.config.verification;
     let live = &session.context.stats.live;
     let inverts = session.rename.can_be_inverted();
+    let allowed = session.source_profile.searches && session.target_profile.searches;
     let gaps = live.gaps() > 0;
+    if gaps && !allowed {
+        live.unproven(
+            "keys that were deleted in a gap cannot be found at the target: SCAN or EXISTS is not allowed (ACL rules +scan +exists, on both sides)",
+        );
+    }
     if gaps && !inverts {
         live.unproven(
             "keys that were deleted in a gap cannot be found at the target: names cannot be told back (--key-replace, --key-process)",
@@ -224,8 +257,8 @@ async fn verify(
     }
     let scope = Scope {
         pairs: verification.depth != Depth::None && !session.context.is_over_limit(),
-        both: inverts && (verification.both || gaps),
-        doubts,
+        both: inverts && (verification.both || gaps && allowed),
+        doubts: if allowed { doubts } else { Vec::new() },
     };
     if !scope.pairs && !scope.both && scope.doubts.is_empty() {
         return Ok(Ended::Complete);

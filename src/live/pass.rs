@@ -84,14 +84,17 @@ async fn scan(
         .run()
         .await;
     // After a gap nobody knows whether a key that the target alone has was deleted at the source.
-    let deletes = only.is_some()
-        || matches!(what, What::Again)
-            && session.config.verification.delete_extra
-            && !session.config.flow.dry_run;
+    let allowed = session.source_profile.searches && session.target_profile.searches;
+    let deletes = allowed
+        && (only.is_some()
+            || matches!(what, What::Again)
+                && session.config.verification.delete_extra
+                && !session.config.flow.dry_run);
     if ended == Ended::Complete && deletes {
         let suspects = Suspects::default();
         compare::search(session, &suspects, only).await?;
         let cause = match what {
+            What::Overflow(overflow) if overflow.is_doubtful() => Cause::DoubtfulEvent,
             What::Overflow(_) => Cause::Event,
             What::First | What::Again => Cause::Scan,
         };

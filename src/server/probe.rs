@@ -37,6 +37,8 @@ pub struct Needs {
     pub reads: bool,
     /// Keys are scanned.
     pub scans: bool,
+    /// Keys may have to be looked for, after a gap: SCAN and EXISTS.
+    pub searches: bool,
     /// Strings may go by MGET.
     pub texts: bool,
     /// Keys are written.
@@ -88,6 +90,8 @@ pub struct Profile {
     pub no_touch: bool,
     /// It has SCAN … TYPE.
     pub scan_type: bool,
+    /// SCAN and EXISTS are allowed, where that was asked.
+    pub searches: bool,
     /// What cannot be proved, with the ACL rule that would mend it.
     pub unproven: Vec<String>,
     /// What an operator should know before the run.
@@ -228,6 +232,7 @@ impl Probe<'_> {
             time: clock_offset.is_some(),
             no_touch: false,
             scan_type: false,
+            searches: false,
             unproven,
             warnings: Vec::new(),
         };
@@ -247,7 +252,14 @@ impl Probe<'_> {
             Err(error) if error.code().is_none() => Err(self.broken(&error)),
             Err(_) => {
                 let side = self.side();
-                unproven.push(format!("the {side}'s restarts and evictions cannot be seen: INFO is not allowed (ACL rule +info)"));
+                let flushes = if side == Side::Source {
+                    ", failovers, evictions, FLUSHALL and SWAPDB"
+                } else {
+                    " and evictions"
+                };
+                unproven.push(format!(
+                    "the {side}'s restarts{flushes} cannot be seen: INFO is not allowed (ACL rule +info)"
+                ));
                 Ok(Info::default())
             }
         }
@@ -273,6 +285,10 @@ impl Probe<'_> {
         if needs.scans {
             self.need("SCAN", &SCAN).await?;
             profile.scan_type = needs.scan_type && self.tried(&SCAN_TYPE).await? == Tried::Allowed;
+        }
+        if needs.searches {
+            profile.searches = self.tried(&SCAN).await? == Tried::Allowed
+                && self.tried(&["EXISTS", NOBODY]).await? == Tried::Allowed;
         }
         match self.tried(&["PEXPIRETIME", NOBODY]).await? {
             Tried::Allowed | Tried::Said(_) => profile.pexpiretime = true,
@@ -390,7 +406,8 @@ impl Probe<'_> {
                 commands.extend(more.iter().map(|words| words.to_vec()));
             }
         };
-        add(needs.scans, &[&SCAN]);
+        add(needs.scans || needs.searches, &[&SCAN]);
+        add(needs.searches, &[&["EXISTS", NOBODY]]);
         add(needs.scan_type, &[&SCAN_TYPE]);
         add(needs.kinds, &[&["TYPE", NOBODY]]);
         add(needs.memory, &[&["MEMORY", "USAGE", NOBODY]]);

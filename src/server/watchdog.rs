@@ -182,7 +182,7 @@ impl Watchdog {
                 Err(error) if denied(&error) => {
                     self.unproven(
                         "INFO",
-                        "restarts, failovers, FLUSHALL and SWAPDB at the source cannot be seen: INFO is not allowed (ACL rule +info)",
+                        "the source's restarts, failovers, evictions, FLUSHALL and SWAPDB cannot be seen: INFO is not allowed (ACL rule +info)",
                         alarms,
                     );
                     return Ok(None);

@@ -5,6 +5,7 @@ use std::fmt;
 use super::class::{covers, needed};
 use crate::config::{Endpoint, Events, Resp};
 use crate::error::RunError;
+use crate::text::printable;
 use crate::wire::{Connection, Reply, connect};
 
 /// How changes are learnt.
@@ -101,6 +102,7 @@ pub async fn choose(
     endpoint: &Endpoint,
     events: Events,
     wanted: &Wanted,
+    pattern: &[u8],
 ) -> Result<Choice, RunError> {
     let unusable = |reason: String| RunError::Unusable {
         side: endpoint.side,
@@ -112,7 +114,7 @@ pub async fn choose(
         .map_err(|error| unusable(error.to_string()))?;
     let lost = |error: crate::error::Lost| unusable(error.to_string());
     let setting = setting(&mut connection).await.map_err(lost)?;
-    let subscribing = try_subscribing(&mut connection, endpoint.database)
+    let subscribing = try_subscribing(&mut connection, endpoint.database, pattern)
         .await
         .map_err(lost)?;
     // On a connection of its own: no message of one may come between the answers of the other.
@@ -207,12 +209,15 @@ async fn try_tracking(
 async fn try_subscribing(
     connection: &mut Connection,
     database: u32,
+    pattern: &[u8],
 ) -> Result<Result<(), String>, crate::error::Lost> {
-    let channel = subscription(database, b"*");
+    // A right to a pattern of channels is a right to these very words.
+    let channel = subscription(database, pattern);
     let reply = connection.request(&[b"PSUBSCRIBE", &channel]).await?;
     Ok(match reply {
         Reply::Error(error) => Err(format!(
-            "keyspace notifications are not allowed: {error} (ACL rules +psubscribe &__keyspace@{database}__:*)"
+            "keyspace notifications are not allowed: {error} (ACL rules +psubscribe &{})",
+            printable(&channel)
         )),
         Reply::Nil | Reply::Integer(_) | Reply::Bytes(_) | Reply::Array(_) => Ok(()),
     })

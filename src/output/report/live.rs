@@ -2,8 +2,12 @@
 
 use super::{NAMED, count};
 use crate::output::progress::lag_time;
-use crate::stats::LiveSummary;
+use crate::stats::{HotKey, LiveSummary};
 use crate::text::{bytes, printable, thousands};
+
+/// A hot key is named that cost so many bytes, or was copied so often.
+const COSTLY_BYTES: u64 = 1 << 20;
+const COSTLY_COPIES: u64 = 100;
 
 /// Lines of a live run, the proof last. `scanned`: no scan was ended before its last page.
 pub(super) fn lines(live: &LiveSummary, scanned: bool) -> Vec<String> {
@@ -29,7 +33,7 @@ pub(super) fn lines(live: &LiveSummary, scanned: bool) -> Vec<String> {
         )),
     }
     lines.extend(gap_lines(live));
-    for hot in &live.hot_keys {
+    for hot in live.hot_keys.iter().filter(|hot| is_costly(hot)) {
         lines.push(format!(
             "hot key {}: {} in {}",
             printable(&hot.key),
@@ -60,7 +64,7 @@ fn events_line(live: &LiveSummary) -> String {
         format!(" by {}", ways.join(" and "))
     };
     format!(
-        "{}{by}, {} copied, at most {} waiting",
+        "{}{by}, {} read, at most {} waiting",
         count(live.events, "event", "events"),
         count(live.changes, "changed key", "changed keys"),
         thousands(live.most_waiting)
@@ -84,6 +88,11 @@ fn gap_lines(live: &LiveSummary) -> Vec<String> {
         lines.push(format!("gap: {} more", thousands(live.gap_count - named)));
     }
     lines
+}
+
+/// A few bytes, a few times, are no matter to an operator.
+fn is_costly(hot: &HotKey) -> bool {
+    hot.bytes >= COSTLY_BYTES || hot.copies >= COSTLY_COPIES
 }
 
 fn proof_line(live: &LiveSummary, scanned: bool) -> String {

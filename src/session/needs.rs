@@ -1,0 +1,40 @@
+//! What a run will ask of each server: tried before anything is written.
+
+use crate::config::{Carriage, Command, Config, Depth};
+use crate::server::Needs;
+use crate::transform::Rename;
+
+/// What the source is asked.
+pub(super) fn source_needs(config: &Config, rename: &Rename) -> Needs {
+    let copies = config.command == Command::Replicate || config.verification.repair;
+    let full = config.verification.depth == Depth::Full;
+    let verifies = config.verification.depth != Depth::None;
+    Needs {
+        scans: true,
+        searches: config.live.is_some(),
+        reads: copies || full,
+        texts: full || (copies && config.flow.carriage == Carriage::Auto),
+        memory: config.selection.memory_limit.is_some(),
+        kinds: verifies || rename.needs_type() || !config.selection.types.is_empty(),
+        scan_type: config.selection.types.len() == 1,
+        ..Needs::default()
+    }
+}
+
+/// What the target is asked.
+pub(super) fn target_needs(config: &Config) -> Needs {
+    let copies = config.command == Command::Replicate || config.verification.repair;
+    let writes = copies && !config.flow.dry_run;
+    let full = config.verification.depth == Depth::Full;
+    Needs {
+        writes,
+        reads: full,
+        scans: config.verification.both,
+        searches: config.live.is_some(),
+        texts: full || config.flow.carriage == Carriage::Auto,
+        kinds: config.verification.depth != Depth::None && !config.flow.dry_run,
+        multi: writes && config.flow.multi_exec,
+        waits: writes && config.flow.wait_replicas > 0,
+        ..Needs::default()
+    }
+}
