@@ -44,6 +44,29 @@ fn a_key_of_the_same_name_in_another_database_is_deleted_there() {
 }
 
 #[test]
+fn a_database_that_gets_its_first_keys_while_riot_runs_is_noticed() {
+    let stage = Stage::new(Way::Tracking);
+    data::fill_strings(&stage.source, "ours:", 100, 50);
+    stage.target.tell("SET same from:elsewhere");
+    let mut running = stage.replicate().spawn();
+    listens(&mut running);
+    scanned(&mut running);
+    let mut other = stage.source.connection_to(1);
+    run!(other, "SET", "same", "of the other");
+    run!(other, "SET", "stays", "of the other");
+    super::quiet(&running);
+    run!(other, "DEL", "same");
+    stage.source.tell("SET last 1");
+    wait::until("a later change has arrived", || {
+        let value: Option<String> = stage.target.run("GET last");
+        value
+    });
+    let report = stage.only_extra(&end(running));
+    let same: Option<String> = stage.target.run("GET same");
+    assert_eq!(same.as_deref(), Some("from:elsewhere"), "{report}");
+}
+
+#[test]
 fn keys_of_another_database_that_find_no_room_are_deleted_there_alone() {
     let stage = stage(Way::Tracking);
     data::fill_strings(&stage.target, "theirs:", 2000, 20);

@@ -63,15 +63,15 @@ fn a_run_ends_by_itself_when_all_is_quiet(way: Way) {
     let stage = Stage::new(way);
     let load = Load::on(1400);
     load.fill(&stage.source);
-    let mut running = stage.replicate().words(["--idle-timeout", "2s"]).spawn();
+    let mut running = stage.replicate().words(["--idle-timeout", "1s"]).spawn();
     listens(&mut running);
-    let done = load.last(&stage.source, Duration::from_secs(3));
+    let done = load.last(&stage.source, Duration::from_secs(2));
     let quiet = Instant::now();
     assert!(running.is_running(), "it ended under load");
     done.settle(&stage.source);
     let output = running.finish();
     stage.equal(&output);
-    assert!(quiet.elapsed() > Duration::from_secs(2), "{output}");
+    assert!(quiet.elapsed() > Duration::from_secs(1), "{output}");
     assert!(quiet.elapsed() < Duration::from_secs(20), "{output}");
 }
 

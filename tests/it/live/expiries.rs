@@ -9,6 +9,7 @@ each_way![
     keys_that_expire_vanish_from_the_target,
     a_life_that_is_lengthened_or_taken_away_is_followed,
     keys_that_are_evicted_vanish_from_the_target,
+    keys_written_without_expiry_vanish_when_the_sources_expire,
 ];
 
 fn keys_that_expire_vanish_from_the_target(way: Way) {
@@ -78,4 +79,29 @@ fn keys_that_are_evicted_vanish_from_the_target(way: Way) {
     // Riot's own reading takes memory too: nothing more is evicted from here on.
     stage.source.tell("CONFIG SET maxmemory 0");
     stage.equal(&end(running));
+}
+
+fn keys_written_without_expiry_vanish_when_the_sources_expire(way: Way) {
+    let stage = Stage::new(way);
+    data::fill_strings(&stage.source, "stays:", 100, 50);
+    data::fill_strings(&stage.source, "goes:", 100, 50);
+    let mut c = stage.source.connection();
+    let mut running = stage.replicate().word("--no-ttl").spawn();
+    listens(&mut running);
+    scanned(&mut running);
+    for number in 0..100 {
+        run!(c, "PEXPIRE", format!("goes:{number}"), 300 + number);
+        run!(c, "PEXPIRE", format!("stays:{number}"), 3_600_000);
+    }
+    wait::until("they are gone from both", || {
+        let left = |server: &Server| server.keys(0) == 100;
+        (left(&stage.source) && left(&stage.target)).then_some(())
+    });
+    let output = end(running);
+    assert_eq!(output.code(), Some(0), "{output}");
+    let found = data::snapshot(&stage.target, 0);
+    assert!(
+        found.values().all(|value| value.expiry.is_none()),
+        "{output}"
+    );
 }

@@ -2,7 +2,7 @@
 
 use super::load::Load;
 use super::reconnects::through;
-use super::{Stage, Way, clients, each_way, kill_client};
+use super::{Stage, Way, clients, each_way, end, kill_client, listens, scanned};
 use crate::servers::{Server, Version};
 use crate::size::size;
 use crate::wait;
@@ -10,7 +10,9 @@ use std::time::Duration;
 
 each_way![
     the_target_is_restarted,
+    the_target_is_restarted_without_its_data,
     the_target_is_held_still,
+    a_target_that_evicts_is_no_success,
     connections_to_the_target_are_cut,
     connections_to_the_target_are_killed,
 ];
@@ -32,6 +34,34 @@ fn the_target_is_restarted(way: Way) {
     });
     // What it had confirmed and lost with a crash would be a gap: riot cannot know that nothing was.
     stage.equal(&output);
+}
+
+fn the_target_is_restarted_without_its_data(way: Way) {
+    let stage = Stage::new(way);
+    let output = through(load(), &stage, stage.replicate(), |progress| {
+        stage.target.kill();
+        progress.more(2000);
+        stage.target.restart();
+    });
+    stage.equal(&output);
+}
+
+fn a_target_that_evicts_is_no_success(way: Way) {
+    let target = Server::with(Version::Redis70)
+        .arguments(["--maxmemory", "4mb", "--maxmemory-policy", "allkeys-random"])
+        .start();
+    let stage = Stage::with(way, Server::start(Version::Redis70), target);
+    let mut running = stage.replicate().words(["--compare", "none"]).spawn();
+    listens(&mut running);
+    scanned(&mut running);
+    crate::data::fill_strings(&stage.source, "key:", 10_000, 1000);
+    wait::until("the target evicts", || {
+        let evicted: u64 = stage.target.info("evicted_keys").parse().unwrap();
+        (evicted > 1000).then_some(())
+    });
+    let output = end(running);
+    assert_eq!(output.code(), Some(1), "{output}");
+    output.says("evict");
 }
 
 fn the_target_is_held_still(way: Way) {

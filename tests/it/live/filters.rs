@@ -12,6 +12,8 @@ each_way![
     an_exclusion_holds_for_changes,
     a_type_holds_for_changes,
     names_are_changed_for_changes_and_deletions,
+    shards_make_a_whole,
+    nothing_is_written_where_that_was_asked_for,
     a_key_that_stops_being_of_the_wanted_type_is_deleted,
 ];
 
@@ -113,4 +115,42 @@ fn a_key_that_stops_being_of_the_wanted_type_is_deleted(way: Way) {
     stage.source.tell("RENAME never becomes:hash");
     wait::until("it is gone", || (stage.target.keys(0) == 1).then_some(()));
     assert_eq!(end(running).code(), Some(0));
+}
+
+fn shards_make_a_whole(way: Way) {
+    let stage = Stage::new(way);
+    let load = Load::on(1400);
+    load.fill(&stage.source);
+    let (runs, done) = load.during(&stage.source, Duration::from_millis(1500), |_| {
+        ["1/2", "2/2"].map(|shard| {
+            let mut running = stage.replicate().words(["--shard", shard]).spawn();
+            listens(&mut running);
+            running
+        })
+    });
+    done.settle(&stage.source);
+    let outputs = runs.map(end);
+    for output in &outputs {
+        assert_eq!(output.code(), Some(0), "{output}");
+        super::assert_same(output, &stage.source, &stage.target);
+    }
+}
+
+fn nothing_is_written_where_that_was_asked_for(way: Way) {
+    let stage = Stage::new(way);
+    data::fill_mixed(&stage.source, "before:", 400);
+    stage.target.tell("SET before:0 own");
+    stage.target.tell("SET own 1");
+    let before = data::snapshot(&stage.target, 0);
+    let mut running = stage.replicate().word("--dry-run").spawn();
+    listens(&mut running);
+    scanned(&mut running);
+    data::fill_mixed(&stage.source, "after:", 400);
+    stage.source.tell("SET own 2");
+    stage.source.tell("DEL own");
+    stage.source.tell("DEL before:0");
+    stage.source.tell("FLUSHALL");
+    let output = end(running);
+    data::assert_snapshots(&before, &data::snapshot(&stage.target, 0), 0);
+    super::no_panic(&output);
 }

@@ -16,6 +16,7 @@ each_way![
     connections_to_the_source_are_cut,
     the_source_is_restarted,
     the_source_is_restarted_while_keys_are_deleted,
+    the_source_is_restarted_without_its_data,
     a_silent_subscription_is_found,
 ];
 
@@ -211,6 +212,18 @@ fn the_source_is_restarted_while_keys_are_deleted(way: Way) {
     let riot = stage.replicate().word("--delete-extra");
     let output = through(deleting(), &stage, riot, |_| restart_source(&stage));
     had_gaps(&stage.equal(&output), 1);
+}
+
+fn the_source_is_restarted_without_its_data(way: Way) {
+    let stage = Stage::new(way);
+    crate::data::fill_mixed(&stage.source, "before:", 800);
+    let output = through(keeping(), &stage, stage.replicate(), |_| {
+        restart_source(&stage);
+    });
+    let report = stage.only_extra(&output);
+    let old = report.extra.iter().filter(|key| key.starts_with("before:"));
+    assert_eq!(old.count(), 800, "{report}");
+    had_gaps(&report, 1);
 }
 
 fn a_silent_subscription_is_found(way: Way) {

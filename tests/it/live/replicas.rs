@@ -13,6 +13,7 @@ each_way![
     a_replica_that_gets_another_master_hides_no_difference,
     a_replica_that_gets_another_master_is_copied_again,
     a_replica_that_becomes_a_master_is_followed,
+    a_replica_whose_master_is_restarted_is_followed,
 ];
 
 fn follows(replica: &Server, master: &Server) {
@@ -113,4 +114,32 @@ fn a_replica_that_becomes_a_master_is_followed(way: Way) {
     stage.source.tell("REPLICAOF NO ONE");
     load.last(&stage.source, size().live_load);
     stage.equal(&running.finish());
+}
+
+fn a_replica_whose_master_is_restarted_is_followed(way: Way) {
+    let master = Server::with(Version::Redis70).persistent().start();
+    let stage = Stage::new(way);
+    follows(&stage.source, &master);
+    let load = Load::on(1400).that_deletes_nothing();
+    load.fill(&master);
+    wait::until("the replica has it", || {
+        (stage.source.keys(0) == master.keys(0)).then_some(())
+    });
+    let mut running = stage.replicate().words(PATIENT).spawn();
+    let (running, _) = load.during(&master, size().live_load, |progress| {
+        listens(&mut running);
+        scanned(&mut running);
+        progress.more(2000);
+        master.kill();
+        master.restart();
+        progress.more(2000);
+        running
+    });
+    let output = running.finish();
+    wait::until("the replica has everything", || {
+        let up = stage.source.info("master_link_status") == "up";
+        let offset = stage.source.info("slave_repl_offset");
+        (up && master.info("master_repl_offset") == offset).then_some(())
+    });
+    stage.equal(&output);
 }

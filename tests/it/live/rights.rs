@@ -17,7 +17,7 @@ fn as_user(rules: &str, version: Version, words: &[&str]) -> (Stage, Output) {
     let stage = Stage::with(Way::Keyspace, source, Server::start(version));
     let load = Load::on(700);
     load.fill(&stage.source);
-    let (running, done) = load.during(&stage.source, Duration::from_millis(1500), |_| {
+    let (running, done) = load.during(&stage.source, Duration::from_secs(1), |_| {
         let mut running = live("auto", &stage.source.uri(), &stage.target.uri())
             .words(["--source-user", "few", "--source-pass", "secret"])
             .words(words)

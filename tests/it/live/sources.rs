@@ -14,7 +14,7 @@ fn is_replicated(version: Version) {
         data::fill_every_type(&stage.source, 0);
         let load = Load::on(1400);
         load.fill(&stage.source);
-        let (running, done) = load.during(&stage.source, Duration::from_secs(2), |_| {
+        let (running, done) = load.during(&stage.source, Duration::from_secs(1), |_| {
             let mut running = live("auto", &stage.source.uri(), &stage.target.uri()).spawn();
             listens(&mut running);
             running

@@ -15,6 +15,7 @@ each_way![
     more_changed_keys_than_the_set_holds,
     what_is_there_before_and_never_changes,
     a_long_link_to_the_source,
+    every_way_to_write_is_as_good,
     a_key_that_always_changes_is_read_once_in_a_flush_interval,
 ];
 
@@ -190,4 +191,26 @@ fn the_targets_own_keys_survive_a_full_set() {
     assert!(lost.is_empty(), "{}\n{output}", super::shown(&lost));
     let report = super::Report::of(&output);
     assert!(report.number(&["live", "overflowed"]) > 0, "{report}");
+}
+
+fn every_way_to_write_is_as_good(way: Way) {
+    for words in [
+        ["--type", "dump"],
+        ["--event-order", "priority"],
+        ["--pipeline", "1"],
+        ["--batch", "1"],
+        ["--flush-interval", "1ms"],
+    ] {
+        let stage = Stage::new(way);
+        let load = Load::on(700);
+        load.fill(&stage.source);
+        let (running, done) = load.during(&stage.source, Duration::from_millis(500), |progress| {
+            let mut running = stage.replicate().words(words).spawn();
+            listens(&mut running);
+            progress.more(1000);
+            running
+        });
+        done.settle(&stage.source);
+        stage.equal(&end(running));
+    }
 }
