@@ -170,6 +170,7 @@ impl Changed {
             }
             found.push(Key { name, road, mark });
         }
+        state.hold(&found);
         drop(state);
         self.held.fetch_sub(found.len(), Relaxed);
         found
@@ -217,6 +218,18 @@ impl Changed {
     /// Wakes whoever waits for keys: there is a hurry now, or an end.
     pub fn wake(&self) {
         for shard in &self.shards {
+            shard.filled.notify_one();
+        }
+    }
+
+    /// A key turned out to cost little, or nothing is written for it: it need not rest.
+    pub fn was_light(&self, key: &Key) {
+        let Some(shard) = self.shards.get(key.lane(self.shards.len())) else {
+            return;
+        };
+        let mut state = lock(&shard.state);
+        if !state.costly.is_empty() && state.costly.remove(&key.road).is_some() {
+            drop(state);
             shard.filled.notify_one();
         }
     }
@@ -317,6 +330,18 @@ impl State {
         }
         let (name, mark) = ring.pop()?;
         Some((name, hash, mark))
+    }
+
+    /// What cost much last time is not taken again before it is written.
+    fn hold(&mut self, taken: &[Key]) {
+        if self.costly.is_empty() {
+            return;
+        }
+        for key in taken {
+            if let Some(cost) = self.costly.get_mut(&key.road) {
+                cost.until = Instant::now() + UNTIL_WRITTEN;
+            }
+        }
     }
 
     fn must_rest(&self, road: u64) -> bool {

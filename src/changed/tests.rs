@@ -100,7 +100,11 @@ async fn a_costly_key_rests_and_the_others_do_not() {
     }
     assert!(started.elapsed() >= Duration::from_millis(40));
     event(&set, "big");
+    assert!(set.take(0, 9, false).is_empty(), "it is not written yet");
     assert_eq!(names(&set.take(0, 9, true)), ["big"], "in a hurry");
+    set.was_light(&big);
+    event(&set, "big");
+    assert_eq!(names(&set.take(0, 9, false)), ["big"]);
 }
 
 proptest! {

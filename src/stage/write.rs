@@ -316,6 +316,8 @@ impl WriteLane {
         for entry in &batch.entries {
             if entry.value_len() >= LONG {
                 follow.changed.was_written(&entry.key, batch.sent.elapsed());
+            } else if entry.key.mark.is_event() {
+                follow.changed.was_light(&entry.key);
             }
         }
     }

@@ -65,6 +65,7 @@ impl ReadLane {
                     };
                     if self.is_unchanged(&key, &value, found.expiry) {
                         self.context.stats.skipped(SkipReason::Unchanged, 1);
+                        self.light(&key);
                         continue;
                     }
                     self.rest(&key, found.span.len, head.sent);
@@ -176,6 +177,13 @@ impl ReadLane {
         same && key.mark.cause() == Cause::Turn
     }
 
+    /// A key that is not written need not rest.
+    fn light(&self, key: &Key) {
+        if let Some(follow) = &self.context.follow {
+            follow.changed.was_light(key);
+        }
+    }
+
     /// A costly key rests before it is copied again.
     fn rest(&self, key: &Key, bytes: usize, sent: Instant) {
         if bytes >= LONG
@@ -211,6 +219,7 @@ impl ReadLane {
 
     /// A key that the run does not want; one that changed may have been written while it did.
     fn unwanted(&self, key: Key, reason: SkipReason) -> Option<Entry> {
+        self.light(&key);
         if !key.mark.is_event() || self.rename.needs_type() {
             self.context.stats.skipped(reason, 1);
             return None;
