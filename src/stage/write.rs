@@ -4,6 +4,8 @@
 //! entry of the same key has overtaken, and goes on with the rest: an older value never overwrites a newer one.
 
 mod batch;
+mod graves;
+mod live;
 mod redo;
 
 use std::collections::{HashMap, VecDeque};
@@ -20,13 +22,13 @@ use crate::config::{Auto, Side};
 use crate::entry::{Entry, Parcel, Value};
 use crate::error::{Class, Lost, classify};
 use crate::output::KEYS;
-use crate::queue::{Lease, Receiver};
+use crate::queue::Receiver;
+use crate::reading::BATCH_BYTES;
 pub use crate::reading::BATCH_KEYS;
-use crate::reading::{BATCH_BYTES, LONG};
 use crate::stats::SkipReason;
 use crate::text::printable;
 use crate::window::{self, Window};
-use crate::wire::{Connection, Identity, Link, Reply};
+use crate::wire::{Connection, Identity, Link};
 
 /// One write lane.
 pub struct WriteLane {
@@ -282,46 +284,6 @@ impl WriteLane {
         self.succeed(&good);
     }
 
-    /// What the target has under a key that the source does not have, or not as the run wants it.
-    fn looked(&mut self, mut entry: Entry, kind: &[u8]) {
-        let gone = kind == b"none";
-        let Some(follow) = &self.context.follow else {
-            return;
-        };
-        if entry.value == Value::Doubtful {
-            if !gone {
-                follow.doubt(&entry.key.name);
-            }
-            self.redo.written(&entry);
-            self.context.stats.skipped(SkipReason::OtherDatabase, 1);
-        } else if gone || !follow.wants(kind) {
-            self.redo.written(&entry);
-            self.context.stats.skipped(SkipReason::OtherType, 1);
-        } else {
-            entry.value = Value::Gone;
-            self.redo.push(Again {
-                entry,
-                lease: Lease::default(),
-                failed: 0,
-                why: String::new(),
-            });
-        }
-    }
-
-    /// Costly keys rest before they are copied again.
-    fn rest(&self, batch: &Batch) {
-        let Some(follow) = &self.context.follow else {
-            return;
-        };
-        for entry in &batch.entries {
-            if entry.value_len() >= LONG {
-                follow.changed.was_written(&entry.key, batch.sent.elapsed());
-            } else if entry.key.mark.is_event() {
-                follow.changed.was_light(&entry.key);
-            }
-        }
-    }
-
     fn succeed(&self, entries: &[Entry]) {
         if let Some(follow) = &self.context.follow {
             follow.written(&self.context.stats.live, entries);
@@ -414,44 +376,6 @@ impl WriteLane {
             Err(error) => {
                 self.context.give_up(error);
                 false
-            }
-        }
-    }
-
-    /// What a lost connection still holds must not be executed after what is written on the new one.
-    async fn bury(&mut self, connection: &mut Connection) {
-        while let Some(old) = self.graves.pop() {
-            let killed = match &old {
-                Some(old) => {
-                    let words: [&[u8]; 6] = [
-                        b"CLIENT",
-                        b"KILL",
-                        b"ID",
-                        old.id.as_bytes(),
-                        b"ADDR",
-                        old.address.as_bytes(),
-                    ];
-                    match connection.request(&words).await {
-                        Ok(Reply::Error(error)) => Err(error),
-                        Ok(_) => Ok(()),
-                        Err(_) => {
-                            // The next connection does it.
-                            self.graves.push(Some(old.clone()));
-                            return;
-                        }
-                    }
-                }
-                None => Err("CLIENT INFO tells nothing".into()),
-            };
-            if let Err(why) = killed {
-                tracing::debug!("CLIENT KILL: {why}");
-                let line = "what a lost connection to the target still held may have been written after newer values: \
-                            it cannot be closed there (CLIENT INFO of Redis 6.2, ACL rules +client|info +client|kill)";
-                if self.context.follow.is_some() {
-                    self.context.stats.live.unproven(line);
-                } else {
-                    self.context.stats.note(line);
-                }
             }
         }
     }

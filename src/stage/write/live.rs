@@ -1,0 +1,51 @@
+//! What a live run makes of the target's answers: keys that are not wanted any more, and costly keys that rest.
+
+use super::WriteLane;
+use super::batch::Batch;
+use super::redo::Again;
+use crate::entry::{Entry, Value};
+use crate::queue::Lease;
+use crate::reading::LONG;
+use crate::stats::SkipReason;
+
+impl WriteLane {
+    /// What the target has under a key that the source does not have, or not as the run wants it.
+    pub(super) fn looked(&mut self, mut entry: Entry, kind: &[u8]) {
+        let gone = kind == b"none";
+        let Some(follow) = &self.context.follow else {
+            return;
+        };
+        if entry.value == Value::Doubtful {
+            if !gone {
+                follow.doubt(&entry.key.name);
+            }
+            self.redo.written(&entry);
+            self.context.stats.skipped(SkipReason::OtherDatabase, 1);
+        } else if gone || !follow.wants(kind) {
+            self.redo.written(&entry);
+            self.context.stats.skipped(SkipReason::OtherType, 1);
+        } else {
+            entry.value = Value::Gone;
+            self.redo.push(Again {
+                entry,
+                lease: Lease::default(),
+                failed: 0,
+                why: String::new(),
+            });
+        }
+    }
+
+    /// Costly keys rest before they are copied again.
+    pub(super) fn rest(&self, batch: &Batch) {
+        let Some(follow) = &self.context.follow else {
+            return;
+        };
+        for entry in &batch.entries {
+            if entry.value_len() >= LONG {
+                follow.changed.was_written(&entry.key, batch.sent.elapsed());
+            } else if entry.key.mark.is_event() {
+                follow.changed.was_light(&entry.key);
+            }
+        }
+    }
+}
