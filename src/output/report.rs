@@ -106,7 +106,9 @@ fn speed_line(summary: &Summary) -> String {
     let (keys, seconds) = if !copied {
         (counts.compared, summary.compare_seconds)
     } else if scanned_live {
-        (counts.scanned, summary.scan_seconds)
+        // What changed while it scanned, and scans after gaps, have no time of their own.
+        let both = summary.scan_seconds + summary.listen_seconds;
+        (counts.finished(), both)
     } else if summary.live.is_some() {
         (counts.finished(), summary.listen_seconds)
     } else {
@@ -124,7 +126,11 @@ fn speed_line(summary: &Summary) -> String {
         String::new()
     };
     let mut parts = vec![
-        elapsed(time) + &listened,
+        elapsed(if scanned_live {
+            duration(summary.scan_seconds)
+        } else {
+            time
+        }) + &listened,
         format!("{} keys/s", thousands(whole(rates.keys))),
     ];
     if copied && scanned_live {
