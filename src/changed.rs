@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 
 pub use self::overflow::Overflow;
 use self::ring::{Place, Ring};
-use crate::entry::{Cause, Key, Mark, lane, road};
+use crate::entry::{Cause, Key, Mark, lane, source_road};
 use crate::transform::Rename;
 
 /// Ranks of `--event-order priority`; a key of unknown type is the last.
@@ -111,35 +111,25 @@ impl Changed {
         self.len() == 0
     }
 
-    /// Lanes that the set is dealt to.
-    #[must_use]
-    pub fn lanes(&self) -> usize {
-        self.shards.len()
-    }
-
     /// A key changed. `false`: there was no room for its name, and its slot was marked.
     pub fn mark(&self, name: &[u8], rename: &Rename, rank: u8, mark: Mark) -> bool {
-        let way = if rename.is_identity() || rename.needs_type() {
-            road(name)
-        } else {
-            road(&rename.apply(name, None))
-        };
-        let Some(shard) = self.shards.get(lane(way, self.shards.len())) else {
+        let road = source_road(name, rename);
+        let Some(shard) = self.shards.get(lane(road, self.shards.len())) else {
             return false;
         };
         let mut state = lock(&shard.state);
-        if state.known(name, way, mark) {
+        if state.known(name, road, mark) {
             return true;
         }
         if self.held.load(Relaxed) >= self.capacity {
             drop(state);
             let doubtful = mark.cause() == Cause::DoubtfulEvent;
-            lock(&self.overflow).add(name, way, doubtful);
+            lock(&self.overflow).add(name, road, doubtful);
             return false;
         }
         self.held.fetch_add(1, Relaxed);
         let rank = if self.ranked { rank.min(RANKS - 1) } else { 0 };
-        state.insert(name, way, rank, mark);
+        state.insert(name, road, rank, mark);
         drop(state);
         shard.filled.notify_one();
         true
@@ -212,13 +202,6 @@ impl Changed {
                 () = filled => {}
                 () = tokio::time::sleep_until(due.into()) => {}
             },
-        }
-    }
-
-    /// Wakes whoever waits for keys: there is a hurry now, or an end.
-    pub fn wake(&self) {
-        for shard in &self.shards {
-            shard.filled.notify_one();
         }
     }
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use foldhash::fast::FixedState;
 
 use crate::queue::{Lease, Weight};
+use crate::transform::Rename;
 
 /// Milliseconds since the epoch, on a server's clock.
 pub type Millis = i64;
@@ -102,10 +103,30 @@ impl Key {
         }
     }
 
+    /// A key of the source, its road that of the name which `rename` gives it.
+    #[must_use]
+    pub fn at_source(name: Bytes, rename: &Rename) -> Self {
+        Self {
+            road: source_road(&name, rename),
+            name,
+            mark: Mark::default(),
+        }
+    }
+
     /// The lane of `lanes` that this key takes.
     #[must_use]
     pub fn lane(&self, lanes: usize) -> usize {
         lane(self.road, lanes)
+    }
+}
+
+/// The road of a key of the source: that of its name at the target, where that does not depend on its type.
+#[must_use]
+pub fn source_road(name: &[u8], rename: &Rename) -> u64 {
+    if rename.is_identity() || rename.needs_type() {
+        road(name)
+    } else {
+        road(&rename.apply(name, None))
     }
 }
 

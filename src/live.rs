@@ -215,14 +215,8 @@ impl<'s> Run<'s> {
         self.quiet_since = Instant::now();
         loop {
             self.begin_pass();
-            let passing = async {
-                match &mut self.pass {
-                    Some(pass) => pass.done().await,
-                    None => std::future::pending().await,
-                }
-            };
             tokio::select! {
-                ended = passing => self.end_pass(ended?),
+                ended = pass::ended(&mut self.pass) => self.end_pass(ended?),
                 report = self.ears.next() => self.report(report),
                 alarm = self.guard.next() => self.alarm(alarm),
                 Some(joined) = self.stages.join_next() => fell(joined)?,
@@ -287,8 +281,7 @@ impl<'s> Run<'s> {
             overflow.keys()
         );
         let session = self.session;
-        let searches = session.source_profile.searches && session.target_profile.searches;
-        if overflow.is_blind() || !searches || !session.rename.can_be_inverted() {
+        if overflow.is_blind() || !session.may_search() || !session.rename.can_be_inverted() {
             // Which of the target's keys were deleted at the source cannot be told from the slots.
             self.gap("more keys changed at once than are remembered by their names");
             return;

@@ -28,6 +28,7 @@ use clap::{ArgMatches, FromArgMatches};
 
 use crate::cli::{self, Cli, Global, Job};
 use crate::config::{Address, Command, Config, Endpoint, Password, Rewrite, Side, Verification};
+use crate::transform::Rename;
 use words::Words;
 
 /// What a command line comes to.
@@ -331,7 +332,8 @@ fn refuse_lost_names(verification: &Verification, rewrite: &Rewrite) -> Result<(
     } else {
         return Ok(());
     };
-    if rewrite::can_be_told_back(rewrite) {
+    // Which databases they go between does not matter to that.
+    if Rename::new(rewrite, 0, 0).can_be_inverted() {
         return Ok(());
     }
     Err(UsageError::new(

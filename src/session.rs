@@ -163,6 +163,12 @@ impl<'a> Session<'a> {
         self.printer.start(self.context.stats.clone(), phase);
     }
 
+    /// Whether keys that only the target has may be looked for: SCAN and EXISTS are allowed on both sides.
+    #[must_use]
+    pub fn may_search(&self) -> bool {
+        self.source_profile.searches && self.target_profile.searches
+    }
+
     /// The one type that SCAN itself can filter by.
     #[must_use]
     pub fn scanned_type(&self) -> Option<&str> {

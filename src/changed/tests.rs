@@ -3,6 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::*;
+use crate::entry::road;
 
 fn set(lanes: usize, capacity: usize) -> Changed {
     Changed::new(lanes, capacity, false, Instant::now())

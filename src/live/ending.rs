@@ -6,11 +6,11 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{info, warn};
 
-use super::pass::{Pass, What};
+use super::pass::{self, Pass, What};
 use super::{Over, Run, fell};
 use crate::compare::{self, Scope};
 use crate::config::Depth;
-use crate::entry::{Cause, Key, Mark, road};
+use crate::entry::{Cause, Key, Mark};
 use crate::error::RunError;
 use crate::server::{Way, follow_master};
 use crate::session::deal;
@@ -97,14 +97,8 @@ impl Run<'_> {
         let mut left: Vec<Way> = self.expected.clone();
         let deadline = Instant::now() + self.session.config.source.command_timeout;
         while !left.is_empty() {
-            let passing = async {
-                match &mut self.pass {
-                    Some(pass) => pass.done().await,
-                    None => std::future::pending().await,
-                }
-            };
             let report = tokio::select! {
-                ended = passing => {
+                ended = pass::ended(&mut self.pass) => {
                     self.end_pass(ended?);
                     continue;
                 }
@@ -211,7 +205,6 @@ impl Run<'_> {
     /// Waits until all that was taken in has its fate.
     async fn drain(&mut self) -> Result<(), RunError> {
         self.feed.hurry();
-        self.follow.changed.wake();
         let stats = self.session.context.stats.clone();
         while !(self.follow.changed.is_empty() && stats.counts().adds_up()) {
             if self.session.context.has_failed() {
@@ -257,17 +250,9 @@ impl Run<'_> {
         }
         let mark = Mark::new(Cause::Turn, self.follow.changed.now());
         let rename = &self.session.rename;
-        let keys = streams.all(true).into_iter().map(|name| {
-            let target = if rename.is_identity() || rename.needs_type() {
-                road(&name)
-            } else {
-                road(&rename.apply(&name, None))
-            };
-            Key {
-                name,
-                road: target,
-                mark,
-            }
+        let keys = streams.all(true).into_iter().map(|name| Key {
+            mark,
+            ..Key::at_source(name, rename)
         });
         let keys: Vec<Key> = keys.collect();
         self.session.context.stats.live.took(keys.len() as u64);
@@ -284,7 +269,7 @@ async fn verify(
     let verification = &session.config.verification;
     let live = &session.context.stats.live;
     let inverts = session.rename.can_be_inverted();
-    let allowed = session.source_profile.searches && session.target_profile.searches;
+    let allowed = session.may_search();
     let gaps = live.gaps() > 0;
     if !doubts.is_empty() && !inverts {
         live.unproven(

@@ -27,7 +27,6 @@ pub(super) enum Pace {
 pub(super) struct Feed {
     pace: watch::Sender<Pace>,
     feeders: JoinSet<()>,
-    context: Arc<Context>,
 }
 
 impl Feed {
@@ -48,11 +47,7 @@ impl Feed {
                 receiver.clone(),
             ));
         }
-        Self {
-            pace,
-            feeders,
-            context: context.clone(),
-        }
+        Self { pace, feeders }
     }
 
     /// Nothing rests any more.
@@ -63,9 +58,6 @@ impl Feed {
     /// Waits until all that is in the set was given to the lanes, and lets go of them.
     pub(super) async fn close(mut self) {
         self.pace.send_replace(Pace::Close);
-        if let Some(follow) = &self.context.follow {
-            follow.changed.wake();
-        }
         while self.feeders.join_next().await.is_some() {}
     }
 }

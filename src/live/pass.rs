@@ -67,6 +67,14 @@ impl<'s> Pass<'s> {
     }
 }
 
+/// Waits for the end of the scan under way; where there is none, for ever. Cancel safe.
+pub(super) async fn ended(pass: &mut Option<Pass<'_>>) -> Result<Ended, RunError> {
+    match pass {
+        Some(pass) => pass.done().await,
+        None => std::future::pending().await,
+    }
+}
+
 async fn scan(
     session: &Session<'_>,
     lanes: Vec<Sender<Vec<Key>>>,
@@ -85,8 +93,7 @@ async fn scan(
         .run()
         .await;
     // After a gap nobody knows whether a key that the target alone has was deleted at the source.
-    let allowed = session.source_profile.searches && session.target_profile.searches;
-    let deletes = allowed
+    let deletes = session.may_search()
         && (only.is_some()
             || matches!(what, What::Again)
                 && session.config.verification.delete_extra

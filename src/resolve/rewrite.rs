@@ -22,19 +22,6 @@ pub(super) fn resolve(changes: &Changes) -> Result<Rewrite, UsageError> {
     })
 }
 
-/// Whether a name at the target tells the source's name.
-pub(super) fn can_be_told_back(rewrite: &Rewrite) -> bool {
-    let keys = |template: &Template| {
-        let parts = template.parts.iter();
-        parts.filter(|part| **part == TemplatePart::Key).count()
-    };
-    rewrite.replace.is_none()
-        && rewrite
-            .template
-            .as_ref()
-            .is_none_or(|template| keys(template) == 1)
-}
-
 fn template(text: &OsStr) -> Result<Template, UsageError> {
     const OPTION: &str = "--key-process";
     let mut parts = Vec::new();

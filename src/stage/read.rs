@@ -41,6 +41,11 @@ pub struct Inspection {
 }
 
 impl Inspection {
+    /// Whether keys of this type are taken.
+    fn wants(&self, kind: &[u8]) -> bool {
+        self.kinds.is_empty() || self.kinds.iter().any(|wanted| wanted.as_bytes() == kind)
+    }
+
     fn is_needed(&self, key: &Key) -> bool {
         let kind = !self.kinds.is_empty() && (!self.scan_knows_kind || key.mark.is_event());
         kind || self.memory_limit.is_some()

@@ -285,7 +285,6 @@ impl ScanStage {
     /// Deals a page to the lanes. `false`: nobody takes keys any more.
     async fn deal(&mut self, names: Vec<Bytes>) -> bool {
         let lanes = self.outputs.len();
-        let by_source = self.rename.is_identity() || self.rename.needs_type();
         let mut hands: Vec<Vec<Key>> = Vec::new();
         hands.resize_with(lanes, || {
             Vec::with_capacity(names.len() / lanes.max(1) + 32)
@@ -295,13 +294,7 @@ impl ScanStage {
             if !self.sieve.filter.is_open() && !self.sieve.filter.wants(&name) {
                 continue;
             }
-            let key = if by_source {
-                let target = name.clone();
-                Key::new(name, &target)
-            } else {
-                let target = self.rename.apply(&name, None).into_owned();
-                Key::new(name, &target)
-            };
+            let key = Key::at_source(name, &self.rename);
             if let Some(only) = &self.only
                 && !only.may_hold(&key.name, key.road)
             {

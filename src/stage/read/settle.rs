@@ -141,14 +141,12 @@ impl ReadLane {
 
     /// A key may have changed its type since that was looked at.
     fn is_of_another_type(&self, asked: Option<&[u8]>, value: &Bytes, text: bool) -> bool {
-        let kinds = &self.inspection.kinds;
         let kind = if text {
             Some(b"string".as_slice())
         } else {
             payload::kind(value).or(asked)
         };
-        !kinds.is_empty()
-            && kind.is_some_and(|kind| !kinds.iter().any(|wanted| wanted.as_bytes() == kind))
+        kind.is_some_and(|kind| !self.inspection.wants(kind))
     }
 
     /// What becomes of the target's key when the source has none.
@@ -195,11 +193,9 @@ impl ReadLane {
 
     /// A key that was looked at is read, or skipped. One that changed may have been wanted before.
     fn inspected(&mut self, key: Key, kind: Option<&[u8]>, memory: Option<u64>) -> Option<Entry> {
-        let kinds = &self.inspection.kinds;
-        if !kinds.is_empty()
-            && let Some(kind) = kind
+        if let Some(kind) = kind
             && kind != b"none"
-            && !kinds.iter().any(|wanted| wanted.as_bytes() == kind)
+            && !self.inspection.wants(kind)
         {
             return self.unwanted(key, SkipReason::OtherType);
         }
