@@ -81,8 +81,32 @@ pub struct Endpoint {
     pub connect_timeout: Duration,
     /// Longest wait for the answer to one command.
     pub command_timeout: Duration,
-    /// Most connections to this server.
+    /// Most connections to this server; of a cluster, to each node.
     pub pool: usize,
+    /// It was told that this is a cluster; without, riot finds out.
+    pub cluster: bool,
+    /// Which node of a shard is read.
+    pub read_from: ReadFrom,
+}
+
+/// Which node of a shard keys are scanned, read and watched on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ReadFrom {
+    /// The master.
+    #[default]
+    Upstream,
+    /// The master, or a replica where it cannot be reached.
+    UpstreamPreferred,
+    /// A replica.
+    Replica,
+    /// A replica, or the master where none can be reached.
+    ReplicaPreferred,
+    /// Any node.
+    Any,
+    /// Any replica.
+    AnyReplica,
+    /// The node with the shortest round trip.
+    LowestLatency,
 }
 
 /// Where a server listens.

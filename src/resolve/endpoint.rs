@@ -9,7 +9,7 @@ use super::value::{self, Bare};
 use super::words::{Given, Secret, Verify, Words};
 use super::{Db, Surroundings, UsageError};
 use crate::cli::Hidden;
-use crate::config::{Address, Endpoint, Password, Resp, Side, Tls, TlsVerify};
+use crate::config::{Address, Endpoint, Password, ReadFrom, Resp, Side, Tls, TlsVerify};
 use crate::wire::tls::{NamedFile, Settings};
 
 /// What the environment may say.
@@ -155,6 +155,8 @@ pub(super) fn resolve(
         connect_timeout: CONNECT_TIMEOUT.min(command_timeout),
         command_timeout,
         pool: usize::try_from(pool).unwrap_or(usize::MAX),
+        cluster: false,
+        read_from: ReadFrom::Upstream,
     };
     Ok(Draft { endpoint, prompt })
 }

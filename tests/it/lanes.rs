@@ -66,6 +66,8 @@ fn link<B: Behaviour>(side: Side, fake: &Fake<B>, stats: &Arc<Stats>) -> Arc<Lin
         connect_timeout: Duration::from_secs(5),
         command_timeout: Duration::from_secs(30),
         pool: 8,
+        cluster: false,
+        read_from: riot::config::ReadFrom::Upstream,
     };
     Arc::new(Link::new(
         Arc::new(endpoint),

@@ -37,6 +37,8 @@ fn endpoint(port: u16, resp: Resp) -> Endpoint {
         connect_timeout: Duration::from_secs(20),
         command_timeout: Duration::from_secs(60),
         pool: 8,
+        cluster: false,
+        read_from: riot::config::ReadFrom::Upstream,
     }
 }
 
