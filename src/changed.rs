@@ -3,6 +3,7 @@
 //! Each read lane has a shard of its own, so that a lane that is busy holds no other up. What exceeds the capacity is
 //! remembered by its slot and a hash of its name, and found again by a scan.
 
+mod costs;
 mod overflow;
 mod ring;
 
@@ -15,24 +16,21 @@ use bytes::Bytes;
 use hashbrown::HashTable;
 use tokio::sync::Notify;
 
+use self::costs::{Costs, UNTIL_WRITTEN};
 pub use self::overflow::Overflow;
 use self::ring::{Place, Ring};
-use crate::entry::{Cause, Key, Mark, lane, source_road};
+use crate::deal::Deal;
+use crate::entry::{Cause, Key, Mark, source_road};
 use crate::transform::Rename;
 
 /// Ranks of `--event-order priority`; a key of unknown type is the last.
 pub const RANKS: u8 = 9;
-/// A key that costs much rests nine times as long as it took: it takes a tenth of the link at most.
-const REST: u32 = 9;
-/// A costly key that was read and not yet written rests for this long at least.
-const UNTIL_WRITTEN: Duration = Duration::from_secs(60);
-/// Costly keys that are remembered before those that have rested are forgotten.
-const MOST_COSTLY: usize = 10_000;
-
 /// The set.
 #[derive(Debug)]
 pub struct Changed {
     shards: Vec<Shard>,
+    deal: Deal,
+    costs: Costs,
     held: AtomicUsize,
     capacity: usize,
     ranked: bool,
@@ -52,16 +50,8 @@ struct State {
     rings: Vec<Ring>,
     /// Where the names lie.
     places: HashTable<(u8, Place)>,
-    /// Keys that cost much when they were copied last, by their road.
-    costly: HashMap<u64, Cost>,
     /// Costly keys that changed again and rest.
     resting: HashMap<Bytes, (u64, Mark)>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Cost {
-    spent: Duration,
-    until: Instant,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -70,21 +60,23 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Changed {
-    /// An empty set for so many read lanes, of so many names; `ranked` takes them out by rank. Marks count from `born`.
+    /// An empty set for the read lanes that keys are dealt to, of so many names; `ranked` takes them out by rank. Marks
+    /// count from `born`.
     #[must_use]
-    pub fn new(lanes: usize, capacity: usize, ranked: bool, born: Instant) -> Self {
+    pub fn new(deal: Deal, capacity: usize, ranked: bool, born: Instant) -> Self {
         let rings = if ranked { RANKS } else { 1 };
         let shard = || Shard {
             state: Mutex::new(State {
                 rings: (0..rings).map(|_| Ring::default()).collect(),
                 places: HashTable::new(),
-                costly: HashMap::new(),
                 resting: HashMap::new(),
             }),
             filled: Notify::new(),
         };
         Self {
-            shards: (0..lanes.max(1)).map(|_| shard()).collect(),
+            shards: (0..deal.lanes()).map(|_| shard()).collect(),
+            deal,
+            costs: Costs::default(),
             held: AtomicUsize::new(0),
             capacity,
             ranked,
@@ -114,7 +106,7 @@ impl Changed {
     /// A key changed. `false`: there was no room for its name, and its slot was marked.
     pub fn mark(&self, name: &[u8], rename: &Rename, rank: u8, mark: Mark) -> bool {
         let road = source_road(name, rename);
-        let Some(shard) = self.shards.get(lane(road, self.shards.len())) else {
+        let Some(shard) = self.shards.get(self.deal.lane(name, road)) else {
             return false;
         };
         let mut state = lock(&shard.state);
@@ -142,14 +134,14 @@ impl Changed {
             return Vec::new();
         };
         let mut state = lock(&shard.state);
-        let mut found = state.rested(hurry);
+        let mut found = state.rested(&self.costs, hurry);
         let mut kept = 0;
         while found.len() < most {
             let Some((name, road, mark)) = state.pop() else {
                 break;
             };
             let name = Bytes::from(name);
-            if !hurry && state.must_rest(road) {
+            if !hurry && self.costs.must_rest(road) {
                 state.resting.insert(name, (road, mark));
                 kept += 1;
                 // What rests is no reason to look through all that waits at once.
@@ -160,8 +152,8 @@ impl Changed {
             }
             found.push(Key { name, road, mark });
         }
-        state.hold(&found);
         drop(state);
+        self.costs.hold(&found);
         self.held.fetch_sub(found.len(), Relaxed);
         found
     }
@@ -194,7 +186,7 @@ impl Changed {
             if !state.places.is_empty() {
                 return;
             }
-            state.next_rested()
+            state.next_rested(&self.costs)
         };
         match due {
             None => filled.await,
@@ -207,49 +199,28 @@ impl Changed {
 
     /// A key turned out to cost little, or nothing is written for it: it need not rest.
     pub fn was_light(&self, key: &Key) {
-        let Some(shard) = self.shards.get(key.lane(self.shards.len())) else {
-            return;
-        };
-        let mut state = lock(&shard.state);
-        if !state.costly.is_empty() && state.costly.remove(&key.road).is_some() {
-            drop(state);
-            shard.filled.notify_one();
+        if self.costs.forget(key.road) {
+            self.wake();
         }
     }
 
     /// A costly key was read, which took so long: it rests at least until it is written.
     pub fn was_read(&self, key: &Key, took: Duration) {
-        self.spend(key, took, UNTIL_WRITTEN);
+        self.costs.spend(key.road, took, UNTIL_WRITTEN);
+        self.wake();
     }
 
     /// A costly key was written, which took so long.
     pub fn was_written(&self, key: &Key, took: Duration) {
-        self.spend(key, took, Duration::ZERO);
+        self.costs.spend(key.road, took, Duration::ZERO);
+        self.wake();
     }
 
-    fn spend(&self, key: &Key, took: Duration, least: Duration) {
-        let Some(shard) = self.shards.get(key.lane(self.shards.len())) else {
-            return;
-        };
-        let now = Instant::now();
-        let mut state = lock(&shard.state);
-        if state.costly.len() >= MOST_COSTLY {
-            state.costly.retain(|_, cost| cost.until > now);
+    /// Whoever waits has to look when what rests has rested.
+    fn wake(&self) {
+        for shard in &self.shards {
+            shard.filled.notify_one();
         }
-        let cost = state.costly.entry(key.road).or_insert(Cost {
-            spent: Duration::ZERO,
-            until: now,
-        });
-        let before = if least.is_zero() {
-            cost.spent
-        } else {
-            Duration::ZERO
-        };
-        cost.spent = before + took;
-        cost.until = now + (cost.spent * REST).max(least);
-        drop(state);
-        // Whoever waits has to look when it has rested.
-        shard.filled.notify_one();
     }
 
     /// What found no room since the last time, if anything did.
@@ -315,46 +286,22 @@ impl State {
         Some((name, hash, mark))
     }
 
-    /// What cost much last time is not taken again before it is written.
-    fn hold(&mut self, taken: &[Key]) {
-        if self.costly.is_empty() {
-            return;
-        }
-        for key in taken {
-            if let Some(cost) = self.costly.get_mut(&key.road) {
-                cost.until = Instant::now() + UNTIL_WRITTEN;
-            }
-        }
-    }
-
-    fn must_rest(&self, road: u64) -> bool {
-        self.costly
-            .get(&road)
-            .is_some_and(|cost| cost.until > Instant::now())
-    }
-
     /// Costly keys that changed and have rested.
-    fn rested(&mut self, hurry: bool) -> Vec<Key> {
+    fn rested(&mut self, costs: &Costs, hurry: bool) -> Vec<Key> {
         if self.resting.is_empty() {
             return Vec::new();
         }
-        let now = Instant::now();
-        let Self {
-            resting, costly, ..
-        } = self;
-        let due = |road: u64| costly.get(&road).is_none_or(|cost| cost.until <= now);
-        resting
-            .extract_if(|_, (road, _)| hurry || due(*road))
+        self.resting
+            .extract_if(|_, (road, _)| hurry || !costs.must_rest(*road))
             .map(|(name, (road, mark))| Key { name, road, mark })
             .collect()
     }
 
-    fn next_rested(&self) -> Option<Instant> {
-        let costs = self
-            .resting
-            .values()
-            .filter_map(|(road, _)| self.costly.get(road));
-        costs.map(|cost| cost.until).min()
+    fn next_rested(&self, costs: &Costs) -> Option<Instant> {
+        let resting = self.resting.values();
+        resting
+            .filter_map(|(road, _)| costs.rests_until(*road))
+            .min()
     }
 }
 

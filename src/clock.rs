@@ -18,6 +18,19 @@ pub struct Offset {
     pub doubt: Millis,
 }
 
+impl Offset {
+    /// How far this clock is ahead of another, where the two differ for certain.
+    #[must_use]
+    pub fn ahead_of(self, other: Self) -> Millis {
+        let ahead = self.millis - other.millis;
+        if ahead.abs() > SAME + self.doubt + other.doubt {
+            ahead
+        } else {
+            0
+        }
+    }
+}
+
 /// What is known of both servers' clocks.
 #[derive(Debug, Default)]
 pub struct Clocks {
@@ -75,12 +88,7 @@ impl Clocks {
         else {
             return 0;
         };
-        let shift = target.millis - source.millis;
-        if shift.abs() > SAME + source.doubt + target.doubt {
-            shift
-        } else {
-            0
-        }
+        target.ahead_of(source)
     }
 }
 

@@ -5,25 +5,31 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
 
 use crate::changed::Overflow;
-use crate::config::Depth;
+use crate::config::{Command, Depth, Side};
 use crate::copy;
+use crate::deal::{Deal, Inlets};
 use crate::entry::Key;
 use crate::error::RunError;
-use crate::queue::{Receiver, Sender, queue};
-use crate::session::{Session, deal, join_all};
+use crate::nodes::Nodes;
+use crate::queue::{Receiver, queue};
+use crate::retry::Backoff;
+use crate::session::{Session, join_all};
 use crate::stage::scan::{Ended, Purpose};
 use crate::stage::verify::{Extra, ExtraLane, FullLane, Suspect, Suspects, VerifyLane};
-use crate::stats::{Difference, DifferenceKind, Phase};
+use crate::stats::{Difference, DifferenceKind, Phase, Step};
+use crate::text::printable;
+use crate::wire::Link;
 
 /// Keys that wait for each lane.
 const QUEUED_KEYS: usize = 1000;
 /// Keys that are looked at again; of more than these the first look counts, so that memory stays bounded.
 const MOST_SUSPECTS: usize = 1_000_000;
 
-/// Both ends of a lane's queue of keys.
-type Ends = (Sender<Vec<Key>>, Receiver<Vec<Key>>);
+/// Where a lane's keys come from, and the servers that it speaks to.
+type Place = (Receiver<Vec<Key>>, (Arc<Link>, Arc<Link>));
 type Stages = JoinSet<anyhow::Result<()>>;
 
 /// What a comparison looks at.
@@ -58,6 +64,7 @@ pub async fn run_within(session: &Session<'_>, scope: Scope) -> Result<Ended, Ru
         let scan = session.scan(Purpose::Compare, keys);
         let (scanned, joined) = tokio::join!(scan.run(), join_all(stages));
         joined?;
+        look_elsewhere(session, &suspects, Looks::Pairs).await?;
         ended = scanned;
     }
     if (scope.both || !scope.doubts.is_empty()) && ended == Ended::Complete {
@@ -70,8 +77,9 @@ pub async fn run_within(session: &Session<'_>, scope: Scope) -> Result<Ended, Ru
                 Key::new(name, &road)
             });
             let (outputs, stages) = extra_lanes(session, &suspects, None);
-            let ((), joined) = tokio::join!(deal(outputs, keys.collect()), join_all(stages));
+            let ((), joined) = tokio::join!(outputs.send_all(keys.collect()), join_all(stages));
             joined?;
+            look_elsewhere(session, &suspects, Looks::Extras).await?;
         }
     }
     let mut left = settle(session, suspects.take()).await?;
@@ -96,7 +104,55 @@ pub async fn search(
     let scan = session.scan_target(keys);
     let (ended, joined) = tokio::join!(scan.run(), join_all(stages));
     joined?;
+    look_elsewhere(session, suspects, Looks::Extras).await?;
     Ok(ended)
+}
+
+/// What lanes look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Looks {
+    /// The source's keys, each with the target's.
+    Pairs,
+    /// The target's keys, for those that the source does not have.
+    Extras,
+}
+
+/// Keys whose slots have moved are looked at where they are now.
+async fn look_elsewhere(
+    session: &Session<'_>,
+    suspects: &Suspects,
+    looks: Looks,
+) -> Result<(), RunError> {
+    let context = &session.context;
+    let began = Instant::now();
+    let mut backoff = Backoff::default();
+    loop {
+        let astray = suspects.take_astray();
+        if astray.is_empty() || context.has_failed() {
+            return Ok(());
+        }
+        if began.elapsed() >= context.flow.reconnect_timeout {
+            for key in astray {
+                tracing::error!("not compared: {}: its slot moves", printable(&key.name));
+                let why = "its slot moves and has not come to rest";
+                context.stats.failed(Step::Compare, &key.name, why);
+            }
+            return Ok(());
+        }
+        context.stats.redirected(Side::Source, astray.len() as u64);
+        sleep(backoff.pause()).await;
+        for side in [&session.source, &session.target] {
+            if let Err(why) = side.refresh().await {
+                tracing::debug!("{}: {why}", side.side());
+            }
+        }
+        let (inlets, stages) = match looks {
+            Looks::Pairs => lanes(session, suspects),
+            Looks::Extras => extra_lanes(session, suspects, None),
+        };
+        let ((), joined) = tokio::join!(inlets.send_all(astray), join_all(stages));
+        joined?;
+    }
 }
 
 /// Looks at the suspects again, round by round: what is still changing is no difference.
@@ -108,7 +164,7 @@ async fn settle(session: &Session<'_>, mut left: Vec<Suspect>) -> Result<Vec<Sus
         }
         report_beyond(session, &mut left)?;
         tokio::select! {
-            () = tokio::time::sleep(verification.round_interval) => {}
+            () = sleep(verification.round_interval) => {}
             () = session.context.stop.draining() => break,
         }
         left = look_again(session, left).await?;
@@ -143,19 +199,40 @@ async fn repair(session: &Session<'_>, left: Vec<Suspect>) -> Result<Vec<Suspect
     Ok(still)
 }
 
-/// How many lanes, and their inputs.
-fn inputs(session: &Session<'_>) -> Vec<Ends> {
-    (0..session.lanes.compare)
-        .map(|_| queue::<Vec<Key>>(QUEUED_KEYS, usize::MAX))
-        .collect()
+/// The lanes' inputs, and their places. Where a side is a cluster there is a lane for each pair of nodes.
+fn places(session: &Session<'_>, names: Side) -> (Inlets<Vec<Key>>, Vec<Place>) {
+    let (source, target) = (session.source.routes(), session.target.routes());
+    let writes = session.config.command == Command::Replicate || session.config.verification.repair;
+    let (from, sources) = source.read_homes();
+    let (to, targets) = if writes {
+        target.write_homes()
+    } else {
+        target.read_homes()
+    };
+    let is_cluster = |nodes: &Nodes| nodes.is_cluster();
+    let (deal, pairs) = if is_cluster(&session.source) || is_cluster(&session.target) {
+        Deal::by_nodes(names, from, to, session.rename.clone())
+    } else {
+        let lanes = session.lanes.compare;
+        (Deal::by_road(lanes), vec![(0, 0); lanes])
+    };
+    let mut lanes = Vec::new();
+    let mut places = Vec::new();
+    for (one, other) in pairs {
+        let (Some(one), Some(other)) = (sources.get(one), targets.get(other)) else {
+            continue;
+        };
+        let (sender, receiver) = queue::<Vec<Key>>(QUEUED_KEYS, usize::MAX);
+        lanes.push(sender);
+        places.push((receiver, (one.link().clone(), other.link().clone())));
+    }
+    (Inlets { lanes, deal }, places)
 }
 
-fn lanes(session: &Session<'_>, suspects: &Suspects) -> (Vec<Sender<Vec<Key>>>, Stages) {
+fn lanes(session: &Session<'_>, suspects: &Suspects) -> (Inlets<Vec<Key>>, Stages) {
     let mut stages = JoinSet::new();
-    let mut keys = Vec::new();
-    for (sender, receiver) in inputs(session) {
-        keys.push(sender);
-        let links = (session.source.clone(), session.target.clone());
+    let (inlets, places) = places(session, Side::Source);
+    for (receiver, links) in places {
         if session.config.verification.depth == Depth::Full {
             let lane = FullLane::new(
                 session.context.clone(),
@@ -179,7 +256,7 @@ fn lanes(session: &Session<'_>, suspects: &Suspects) -> (Vec<Sender<Vec<Key>>>, 
             stages.spawn(lane.run());
         }
     }
-    (keys, stages)
+    (inlets, stages)
 }
 
 /// Lanes that take the target's keys and look for them at the source.
@@ -187,14 +264,13 @@ fn extra_lanes(
     session: &Session<'_>,
     suspects: &Suspects,
     only: Option<&Arc<Overflow>>,
-) -> (Vec<Sender<Vec<Key>>>, Stages) {
+) -> (Inlets<Vec<Key>>, Stages) {
     let mut stages = JoinSet::new();
-    let mut keys = Vec::new();
-    for (sender, receiver) in inputs(session) {
-        keys.push(sender);
+    let (inlets, places) = places(session, Side::Target);
+    for (receiver, links) in places {
         let lane = ExtraLane::new(
             session.context.clone(),
-            (session.source.clone(), session.target.clone()),
+            links,
             Extra::new(
                 &session.config.selection,
                 session.rename.clone(),
@@ -205,7 +281,7 @@ fn extra_lanes(
         );
         stages.spawn(lane.run());
     }
-    (keys, stages)
+    (inlets, stages)
 }
 
 /// Reads both sides of the suspects again: those that still differ come back.
@@ -216,16 +292,18 @@ async fn look_again(session: &Session<'_>, left: Vec<Suspect>) -> Result<Vec<Sus
         .partition(|suspect| suspect.difference.kind == DifferenceKind::Extra);
     let known = known.into_iter().map(|suspect| suspect.key).collect();
     let (outputs, stages) = lanes(session, &suspects);
-    let ((), joined) = tokio::join!(deal(outputs, known), join_all(stages));
+    let ((), joined) = tokio::join!(outputs.send_all(known), join_all(stages));
     joined?;
+    look_elsewhere(session, &suspects, Looks::Pairs).await?;
     if !extra.is_empty() {
         let names = extra.into_iter().map(|suspect| {
             let name = suspect.difference.key;
             Key::new(name.clone().into(), &name)
         });
         let (outputs, stages) = extra_lanes(session, &suspects, None);
-        let ((), joined) = tokio::join!(deal(outputs, names.collect()), join_all(stages));
+        let ((), joined) = tokio::join!(outputs.send_all(names.collect()), join_all(stages));
         joined?;
+        look_elsewhere(session, &suspects, Looks::Extras).await?;
     }
     Ok(suspects.take())
 }

@@ -3,10 +3,12 @@
 use tokio::task::JoinSet;
 
 use crate::config::Auto;
+use crate::deal::Inlets;
 use crate::entry::{Key, Parcel};
 use crate::error::RunError;
-use crate::queue::{Sender, queue};
-use crate::session::{Session, deal, join_all};
+use crate::queue::queue;
+use crate::session::{Session, join_all};
+use crate::stage::Home;
 use crate::stage::read::{Inspection, ReadLane};
 use crate::stage::scan::{Ended, Purpose};
 use crate::stage::write::{self, WriteLane};
@@ -34,7 +36,7 @@ pub async fn scan(session: &Session<'_>) -> Result<Ended, RunError> {
 pub async fn list(session: &Session<'_>, keys: Vec<Key>) -> Result<(), RunError> {
     let (outputs, stages) = lanes(session);
     session.context.stats.scanned(keys.len() as u64);
-    let ((), joined) = tokio::join!(deal(outputs, keys), join_all(stages));
+    let ((), joined) = tokio::join!(outputs.send_all(keys), join_all(stages));
     joined?;
     match session.context.take_failure() {
         Some(failure) => Err(failure),
@@ -43,7 +45,7 @@ pub async fn list(session: &Session<'_>, keys: Vec<Key>) -> Result<(), RunError>
 }
 
 /// Read and write lanes, and where their keys go in.
-pub(crate) fn lanes(session: &Session<'_>) -> (Vec<Sender<Vec<Key>>>, JoinSet<anyhow::Result<()>>) {
+pub(crate) fn lanes(session: &Session<'_>) -> (Inlets<Vec<Key>>, JoinSet<anyhow::Result<()>>) {
     let config = session.config;
     let context = &session.context;
     let batch = match config.flow.write_batch {
@@ -56,24 +58,37 @@ pub(crate) fn lanes(session: &Session<'_>) -> (Vec<Sender<Vec<Key>>>, JoinSet<an
     };
     let mut stages = JoinSet::new();
     let mut parcels = Vec::new();
-    for _ in 0..session.lanes.write {
+    let (read_deal, write_deal) = &session.deals;
+    for lane in 0..write_deal.lanes() {
         let (sender, receiver) = queue::<Parcel>(between, QUEUED_BYTES);
         parcels.push(sender);
         let lane = WriteLane::new(
             context.clone(),
-            session.target.clone(),
+            Home {
+                nodes: session.target.clone(),
+                deal: write_deal.clone(),
+                lane,
+            },
             session.write_dialect(),
             receiver,
         );
         stages.spawn(lane.run());
     }
     let mut keys = Vec::new();
-    for _ in 0..session.lanes.read {
+    let parcels = Inlets {
+        lanes: parcels,
+        deal: write_deal.clone(),
+    };
+    for lane in 0..read_deal.lanes() {
         let (sender, receiver) = queue::<Vec<Key>>(QUEUED_KEYS, usize::MAX);
         keys.push(sender);
         let lane = ReadLane::new(
             context.clone(),
-            session.source.clone(),
+            Home {
+                nodes: session.source.clone(),
+                deal: read_deal.clone(),
+                lane,
+            },
             session.read_dialect(),
             inspection(session),
             session.rename.clone(),
@@ -82,6 +97,10 @@ pub(crate) fn lanes(session: &Session<'_>) -> (Vec<Sender<Vec<Key>>>, JoinSet<an
         );
         stages.spawn(lane.run());
     }
+    let keys = Inlets {
+        lanes: keys,
+        deal: read_deal.clone(),
+    };
     (keys, stages)
 }
 

@@ -112,12 +112,6 @@ impl Key {
             mark: Mark::default(),
         }
     }
-
-    /// The lane of `lanes` that this key takes.
-    #[must_use]
-    pub fn lane(&self, lanes: usize) -> usize {
-        lane(self.road, lanes)
-    }
 }
 
 /// The road of a key of the source: that of its name at the target, where that does not depend on its type.
@@ -224,17 +218,5 @@ mod tests {
             assert_eq!((mark.cause(), mark.at()), (cause, at));
         }
         assert_eq!(Mark::default().cause(), Cause::Scan);
-    }
-
-    #[test]
-    fn a_key_always_takes_the_same_lane() {
-        for lanes in 1..9 {
-            for number in 0..100 {
-                let name = Bytes::from(format!("key:{number}"));
-                let lane = Key::new(name.clone(), &name).lane(lanes);
-                assert!(lane < lanes);
-                assert_eq!(lane, Key::new(name.clone(), &name).lane(lanes));
-            }
-        }
     }
 }

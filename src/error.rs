@@ -150,6 +150,14 @@ pub enum RunError {
         /// What is wrong and what to do.
         reason: String,
     },
+    /// A node has no slots of its cluster any more: others are asked in its place. No run ends with it.
+    #[error("{side} {address}: it has no slots of the cluster any more")]
+    Left {
+        /// Which cluster.
+        side: Side,
+        /// Where the node is.
+        address: String,
+    },
     /// Exit 3: both sides are one database.
     #[error("source and target are the same server and database: {0}")]
     SameDatabase(String),

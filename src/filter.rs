@@ -3,37 +3,14 @@
 use regex::bytes::Regex;
 
 use crate::config::Selection;
-
-/// Number of hash slots of a Redis cluster.
-pub const SLOTS: u16 = 16_384;
-
-/// Words of a bit map of all slots.
-const SLOT_WORDS: usize = SLOTS as usize / 64;
-
-/// The key's hash slot, 0 to 16383: CRC16 (XMODEM) of its hash tag, or of the whole key where it has none.
-///
-/// The tag is what stands between the first `{` and the first `}` after it, unless that is nothing.
-#[must_use]
-pub fn slot(key: &[u8]) -> u16 {
-    crc16::State::<crc16::XMODEM>::calculate(hash_tag(key)) % SLOTS
-}
-
-/// The part of the key that decides its slot.
-fn hash_tag(key: &[u8]) -> &[u8] {
-    let tag = key.iter().position(|byte| *byte == b'{').and_then(|open| {
-        let after = key.get(open + 1..)?;
-        let close = after.iter().position(|byte| *byte == b'}')?;
-        after.get(..close)
-    });
-    tag.filter(|tag| !tag.is_empty()).unwrap_or(key)
-}
+use crate::slots::{SlotSet, slot};
 
 /// What of the selection riot has to look at itself; pattern and type are left to SCAN.
 #[derive(Debug, Clone)]
 pub struct Filter {
     include: Vec<Regex>,
     exclude: Vec<Regex>,
-    slots: Option<Box<[u64; SLOT_WORDS]>>,
+    slots: Option<SlotSet>,
     open: bool,
 }
 
@@ -41,7 +18,7 @@ impl Filter {
     /// A filter of the selection's include and exclude expressions and its slots.
     #[must_use]
     pub fn new(selection: &Selection) -> Self {
-        let slots = slot_map(&selection.slots);
+        let slots = Some(SlotSet::of(&selection.slots)).filter(|slots| !slots.is_all());
         Self {
             open: selection.include.is_empty() && selection.exclude.is_empty() && slots.is_none(),
             include: selection.include.clone(),
@@ -81,25 +58,10 @@ impl Filter {
     }
 
     fn wants_slot(&self, key: &[u8]) -> bool {
-        self.slots.as_ref().is_none_or(|map| {
-            let slot = slot(key);
-            map.get(usize::from(slot / 64))
-                .is_some_and(|word| word & (1 << (slot % 64)) != 0)
-        })
+        self.slots
+            .as_ref()
+            .is_none_or(|slots| slots.contains(slot(key)))
     }
-}
-
-/// A bit for each slot within the ranges; `None` when that is all of them.
-fn slot_map(ranges: &[(u16, u16)]) -> Option<Box<[u64; SLOT_WORDS]>> {
-    let mut map = Box::new([0_u64; SLOT_WORDS]);
-    for &(first, last) in ranges {
-        for slot in first..=last {
-            if let Some(word) = map.get_mut(usize::from(slot / 64)) {
-                *word |= 1 << (slot % 64);
-            }
-        }
-    }
-    map.iter().any(|word| *word != u64::MAX).then_some(map)
 }
 
 /// The key matches the glob, as Redis' `stringmatchlen` decides it on x86-64.
@@ -208,25 +170,6 @@ mod tests {
 
     fn whole(expression: &str) -> Regex {
         Regex::new(&format!("(?s-u)^(?:{expression})$")).unwrap()
-    }
-
-    #[test]
-    fn slots_are_those_of_cluster_keyslot() {
-        for (key, expected) in [
-            (&b""[..], 0),
-            (b"123456789", 12_739),
-            (b"foo", 12_182),
-            (b"user:{1000}.following", slot(b"1000")),
-            (b"foo{}{bar}", 8_363),
-            (b"foo{{bar}}zap", slot(b"{bar")),
-            (b"foo{bar}{zap}", slot(b"bar")),
-            (
-                b"}foo{bar",
-                crc16::State::<crc16::XMODEM>::calculate(b"}foo{bar") % SLOTS,
-            ),
-        ] {
-            assert_eq!(slot(key), expected, "{}", key.escape_ascii());
-        }
     }
 
     #[test]
@@ -427,7 +370,7 @@ mod tests {
         #[test]
         fn any_bytes_are_taken(pattern: Vec<u8>, key: Vec<u8>) {
             let _ = glob_matches(&pattern, &key);
-            prop_assert!(slot(&key) < SLOTS);
+            prop_assert!(slot(&key) < crate::slots::SLOTS);
         }
     }
 }

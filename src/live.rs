@@ -21,11 +21,11 @@ use self::pass::{Pass, What};
 use crate::changed::Changed;
 use crate::config::Live;
 use crate::copy;
+use crate::deal::Inlets;
 use crate::entry::{Cause, Key, Mark};
 use crate::error::RunError;
 use crate::filter::Filter;
 use crate::follow::Follow;
-use crate::queue::Sender;
 use crate::server::{Alarm, Choice, Seen, Wanted, Watched, Way};
 use crate::session::Session;
 use crate::signal::Stop;
@@ -54,7 +54,7 @@ struct Run<'s> {
     listening: HashSet<Way>,
     clients: HashMap<Way, i64>,
     shared_clients: Arc<Mutex<Vec<i64>>>,
-    lanes: Vec<Sender<Vec<Key>>>,
+    lanes: Inlets<Vec<Key>>,
     stages: JoinSet<anyhow::Result<()>>,
     feed: Feed,
     /// The initial scan has come to its end, or there is none.
@@ -147,7 +147,7 @@ impl<'s> Run<'s> {
         // The first look comes before anything is listened to: what happens after it is seen by the next.
         let guard = Guard::start(watched, target).await;
         let (lanes, stages) = copy::lanes(session);
-        let feed = Feed::start(&session.context, &lanes, live.flush_interval);
+        let feed = Feed::start(&session.context, &lanes.lanes, live.flush_interval);
         let now = Instant::now();
         Ok(Self {
             session,

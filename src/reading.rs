@@ -2,12 +2,14 @@
 
 mod answer;
 mod batch;
+mod commands;
+mod dialect;
 pub(crate) mod payload;
 mod waiting;
 
 pub(crate) use self::answer::{Answer, have_expiries};
-pub use self::batch::Dialect;
 pub(crate) use self::batch::{Batch, Road};
+pub use self::dialect::Dialect;
 pub(crate) use self::waiting::{Limits, Waiting};
 
 /// Keys in a batch where none was told: more of them make neither server cheaper.

@@ -56,7 +56,9 @@ fn go(config: &Config, notices: &[String]) -> u8 {
         Err(error) => {
             printer.line(&format!("error: {error:#}"));
             match error.downcast_ref::<RunError>() {
-                Some(RunError::Unusable { .. } | RunError::SameDatabase(_)) => UNUSABLE,
+                Some(
+                    RunError::Unusable { .. } | RunError::Left { .. } | RunError::SameDatabase(_),
+                ) => UNUSABLE,
                 Some(RunError::Aborted) => INTERRUPTED,
                 Some(RunError::Internal(_)) | None => DIFFERENT,
             }

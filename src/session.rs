@@ -2,34 +2,37 @@
 
 mod lanes;
 mod needs;
+mod sides;
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 use tracing::warn;
 
 pub use self::lanes::Lanes;
 use self::needs::{source_needs, target_needs};
+use self::sides::{Found, reach};
 use crate::changed::Changed;
 use crate::clock::SAME;
 use crate::config::{self, Address, Carriage, Config, Endpoint, Side};
+use crate::deal::{Deal, Inlets};
 use crate::entry::Key;
 use crate::error::RunError;
 use crate::filter::Filter;
 use crate::follow::Follow;
+use crate::nodes::Nodes;
 use crate::output::{Printer, server_line};
-use crate::queue::Sender;
-use crate::server::{Choice, Monitor, Profile, Wanted, choose, probe};
+use crate::server::{Choice, Monitor, Profile, Wanted, choose};
 use crate::signal::Stop;
+use crate::slots::SlotSet;
 use crate::stage::scan::{Ended, Purpose, ScanStage, Sieve};
 use crate::stage::verify::Terms;
 use crate::stage::{Context, read, write};
 use crate::stats::{Phase, Stats, Summary};
 use crate::transform::Rename;
 use crate::types;
-use crate::wire::Link;
 
 /// What a run came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,8 +45,10 @@ pub enum Outcome {
     Interrupted,
 }
 
-/// Keys that are dealt to a lane at once.
-const DEALT: usize = 500;
+/// What is known of a cluster is looked at again so often; live, where keys must not be missed on a node that joins.
+const KNOWN_FOR: Duration = Duration::from_secs(30);
+const KNOWN_FOR_LIVE: Duration = Duration::from_secs(1);
+
 /// One run between two servers.
 pub struct Session<'a> {
     /// What was told.
@@ -56,10 +61,12 @@ pub struct Session<'a> {
     pub lanes: Lanes,
     /// Names at the target.
     pub rename: Arc<Rename>,
-    /// The source's connections.
-    pub source: Arc<Link>,
-    /// The target's connections.
-    pub target: Arc<Link>,
+    /// The source's servers.
+    pub source: Arc<Nodes>,
+    /// The target's servers.
+    pub target: Arc<Nodes>,
+    /// How keys are dealt to the read lanes, and to the write lanes.
+    pub deals: (Deal, Deal),
     /// What was learnt of the source.
     pub source_profile: Profile,
     /// What was learnt of the target.
@@ -81,12 +88,20 @@ impl<'a> Session<'a> {
             config.target.database,
         );
         let stats = Arc::new(Stats::new(config.console.latency));
-        let patience = config.flow.reconnect_timeout;
-        let source_profile = probe(&config.source, source_needs(config, &rename), patience).await?;
-        show(printer, &config.source, &source_profile);
-        let target_profile = probe(&config.target, target_needs(config), patience).await?;
-        show(printer, &config.target, &target_profile);
-        refuse_same_database(config, &source_profile, &target_profile)?;
+        let source = reach(
+            &config.source,
+            source_needs(config, &rename),
+            &config.flow,
+            &stats,
+        )
+        .await?;
+        show(printer, &config.source, &source.profile);
+        let target = reach(&config.target, target_needs(config), &config.flow, &stats).await?;
+        show(printer, &config.target, &target.profile);
+        refuse_same_database(config, &source, &target)?;
+        refuse_in_clusters(config, &source, &target, &rename)?;
+        let (source_profile, target_profile) = (source.profile, target.profile);
+        let (source, target) = (source.nodes, target.nodes);
         let choice = match &config.live {
             None => None,
             Some(live) => {
@@ -96,10 +111,14 @@ impl<'a> Session<'a> {
             }
         };
         let lanes = Lanes::of(config, &source_profile, &target_profile);
+        let deals = (
+            Deal::by_node(source.routes().read_homes().0, lanes.read),
+            Deal::by_node(target.routes().write_homes().0, lanes.write),
+        );
         let follow = config
             .live
             .as_ref()
-            .map(|live| Arc::new(follow(config, live, &source_profile, lanes)));
+            .map(|live| Arc::new(follow(config, live, &source_profile, deals.0.clone())));
         let context = Arc::new(Context::new(
             stats.clone(),
             config.flow.clone(),
@@ -133,23 +152,14 @@ impl<'a> Session<'a> {
             stats.note(line);
         }
         stats.set_total_keys(source_profile.keys.filter(|_| takes_all(config)));
-        let link = |endpoint: &Endpoint, profile: &Profile| {
-            let flow = &config.flow;
-            Arc::new(Link::new(
-                Arc::new(endpoint.clone()),
-                flow.reconnect,
-                flow.reconnect_timeout,
-                profile.no_touch,
-                stats.clone(),
-            ))
-        };
         Ok(Self {
             config,
             printer,
             lanes,
             rename: Arc::new(rename),
-            source: link(&config.source, &source_profile),
-            target: link(&config.target, &target_profile),
+            source,
+            target,
+            deals,
             context,
             source_profile,
             target_profile,
@@ -189,7 +199,7 @@ impl<'a> Session<'a> {
 
     /// The scan that deals keys to `outputs`.
     #[must_use]
-    pub fn scan(&self, purpose: Purpose, outputs: Vec<Sender<Vec<Key>>>) -> ScanStage {
+    pub fn scan(&self, purpose: Purpose, inlets: Inlets<Vec<Key>>) -> ScanStage {
         let selection = &self.config.selection;
         let sieve = Sieve {
             pattern: selection.pattern.clone(),
@@ -203,14 +213,15 @@ impl<'a> Session<'a> {
             sieve,
             self.rename.clone(),
             purpose,
-            outputs,
+            inlets,
             self.source_profile.run_id.clone(),
         )
+        .within(&SlotSet::of(&selection.slots))
     }
 
     /// The scan of the target's own keys, for those that the source does not have.
     #[must_use]
-    pub fn scan_target(&self, outputs: Vec<Sender<Vec<Key>>>) -> ScanStage {
+    pub fn scan_target(&self, inlets: Inlets<Vec<Key>>) -> ScanStage {
         let selection = &self.config.selection;
         let sieve = Sieve {
             pattern: if self.rename.is_identity() {
@@ -228,7 +239,7 @@ impl<'a> Session<'a> {
             sieve,
             Arc::new(Rename::none()),
             Purpose::Search,
-            outputs,
+            inlets,
             self.target_profile.run_id.clone(),
         )
     }
@@ -281,6 +292,8 @@ impl<'a> Session<'a> {
             time: profile.time,
             kinds: false,
             memory: None,
+            cluster: self.target.is_cluster(),
+            skew: 0,
             carriage: Carriage::Auto,
         };
         (source, target)
@@ -305,6 +318,8 @@ impl<'a> Session<'a> {
                 || !self.inspected_types().is_empty()
                 || (self.context.follow.is_some() && !selection.types.is_empty()),
             memory: selection.memory_limit.map(|_| selection.memory_samples),
+            cluster: self.source.is_cluster(),
+            skew: 0,
             carriage: self.config.flow.carriage,
         }
     }
@@ -321,27 +336,31 @@ impl<'a> Session<'a> {
                 u64::try_from(flow.wait_timeout.as_millis()).unwrap_or(u64::MAX),
             ),
             drop_expiry: self.config.rewrite.drop_expiry,
+            cluster: self.target.is_cluster(),
         }
     }
 
     /// Runs `work` with an eye on both servers.
     pub async fn watch<T>(&self, work: impl Future<Output = T>) -> T {
-        let source = Arc::new(self.config.source.clone());
-        let target = Arc::new(self.config.target.clone());
         let mut monitor = Monitor::new(
-            source,
-            target,
+            self.source.clone(),
+            self.target.clone(),
             self.context.stats.clone(),
-            self.target_profile.evicted_keys,
             (
                 lanes::monitors(self.config, Side::Source),
                 lanes::monitors(self.config, Side::Target),
             ),
         );
+        let period = match self.config.live {
+            Some(_) => KNOWN_FOR_LIVE,
+            None => KNOWN_FOR,
+        };
         let done = tokio::select! {
             done = work => done,
             () = monitor.run(&self.context.clocks) => unreachable!("the monitor never ends"),
             () = self.printer.run() => unreachable!("the printer never ends"),
+            () = self.source.keep(period) => unreachable!("what is known is kept for ever"),
+            () = self.target.keep(period) => unreachable!("what is known is kept for ever"),
         };
         monitor.last_look().await;
         done
@@ -386,32 +405,6 @@ impl<'a> Session<'a> {
     }
 }
 
-/// Deals keys to lanes as a scan would: a key's lane is always the same.
-pub(crate) async fn deal(outputs: Vec<Sender<Vec<Key>>>, keys: Vec<Key>) {
-    let lanes = outputs.len();
-    let mut hands: Vec<Vec<Key>> = Vec::new();
-    hands.resize_with(lanes, Vec::new);
-    for key in keys {
-        if let Some(hand) = hands.get_mut(key.lane(lanes)) {
-            hand.push(key);
-        }
-    }
-    let mut pieces: Vec<_> = hands.iter().map(|hand| hand.chunks(DEALT)).collect();
-    loop {
-        let mut dealt = false;
-        for (output, pieces) in outputs.iter().zip(&mut pieces) {
-            if let Some(piece) = pieces.next() {
-                // A lane that has ended has said why.
-                let _ = output.send(piece.to_vec()).await;
-                dealt = true;
-            }
-        }
-        if !dealt {
-            return;
-        }
-    }
-}
-
 /// Joins every stage; the first error or panic ends the run.
 pub(crate) async fn join_all<T: 'static>(
     mut stages: JoinSet<anyhow::Result<T>>,
@@ -431,9 +424,9 @@ pub(crate) async fn join_all<T: 'static>(
 }
 
 /// What the lanes of a live run share.
-fn follow(config: &Config, live: &config::Live, source: &Profile, lanes: Lanes) -> Follow {
+fn follow(config: &Config, live: &config::Live, source: &Profile, deal: Deal) -> Follow {
     let ranked = live.order == config::EventOrder::Priority;
-    let changed = Changed::new(lanes.read, live.queue, ranked, Instant::now());
+    let changed = Changed::new(deal, live.queue, ranked, Instant::now());
     Follow::new(
         Arc::new(changed),
         config.selection.types.clone(),
@@ -453,6 +446,12 @@ fn show(printer: &Printer, endpoint: &Endpoint, profile: &Profile) {
         profile.round_trip,
     );
     printer.line(&line);
+    if profile.is_cluster && !endpoint.cluster {
+        printer.line(&format!(
+            "{} {}: it is a cluster (cluster_enabled:1) and is treated as one",
+            endpoint.side, endpoint.address
+        ));
+    }
 }
 
 /// Whether DBSIZE is the number of keys to go through.
@@ -465,24 +464,50 @@ fn takes_all(config: &Config) -> bool {
         && selection.slots == [(0, 16383)]
 }
 
-fn refuse_same_database(
-    config: &Config,
-    source: &Profile,
-    target: &Profile,
-) -> Result<(), RunError> {
-    let same_server = match (&source.run_id, &target.run_id) {
-        (Some(source), Some(target)) => source == target,
-        _ => {
-            config.source.address == config.target.address
-                && !matches!(config.source.address, Address::Sentinel { .. })
-        }
+fn refuse_same_database(config: &Config, source: &Found, target: &Found) -> Result<(), RunError> {
+    let same_server = if source.run_ids.is_empty() || target.run_ids.is_empty() {
+        config.source.address == config.target.address
+            && !matches!(config.source.address, Address::Sentinel { .. })
+    } else {
+        source.run_ids.iter().any(|id| target.run_ids.contains(id))
     };
-    if same_server && config.source.database == config.target.database {
+    let same_cluster = source.profile.is_cluster && target.profile.is_cluster && {
+        let masters = target.nodes.routes().masters();
+        let routes = source.nodes.routes();
+        routes.masters().iter().any(|master| {
+            masters
+                .iter()
+                .any(|other| other.address() == master.address())
+        })
+    };
+    if same_cluster || same_server && config.source.database == config.target.database {
         let address = format!(
             "{} database {}",
             config.target.address, config.target.database
         );
         return Err(RunError::SameDatabase(address));
+    }
+    Ok(())
+}
+
+/// What cannot be had where keys lie on several nodes.
+fn refuse_in_clusters(
+    config: &Config,
+    source: &Found,
+    target: &Found,
+    rename: &Rename,
+) -> Result<(), RunError> {
+    if target.profile.is_cluster && config.flow.multi_exec {
+        return Err(target.nodes.unusable(
+            "it is a cluster, which has no transactions over several slots: leave --multi-exec out",
+        ));
+    }
+    let verifies = config.command == config::Command::Compare
+        || config.verification.depth != config::Depth::None && !config.flow.dry_run;
+    if rename.needs_type() && verifies && (source.profile.is_cluster || target.profile.is_cluster) {
+        return Err(target.nodes.unusable(
+            "names with #{type} cannot be compared where keys lie on the nodes of a cluster: --no-verify leaves the comparison out",
+        ));
     }
     Ok(())
 }

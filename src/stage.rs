@@ -1,10 +1,13 @@
 //! The stages, and what they share: one stage a file, none imports another.
 
+mod pipes;
 pub mod read;
 pub mod scan;
 pub mod verify;
 pub mod watch;
 pub mod write;
+
+pub use self::pipes::Home;
 
 use std::sync::Arc;
 use std::sync::Mutex;

@@ -46,6 +46,7 @@ pub struct Stats {
     bytes_read: AtomicU64,
     bytes_written: AtomicU64,
     retries: AtomicU64,
+    redirections: AtomicU64,
     source_reconnects: AtomicU64,
     target_reconnects: AtomicU64,
     redone_alone: AtomicU64,
@@ -131,6 +132,7 @@ impl Stats {
             bytes_read: AtomicU64::default(),
             bytes_written: AtomicU64::default(),
             retries: AtomicU64::default(),
+            redirections: AtomicU64::default(),
             source_reconnects: AtomicU64::default(),
             target_reconnects: AtomicU64::default(),
             redone_alone: AtomicU64::default(),
@@ -245,6 +247,11 @@ impl Stats {
     /// Transient errors after which a batch or a key was tried again.
     pub fn retried(&self, times: u64) {
         self.retries.fetch_add(times, Relaxed);
+    }
+
+    /// Keys were followed to another node of a cluster.
+    pub fn redirected(&self, _side: Side, count: u64) {
+        self.redirections.fetch_add(count, Relaxed);
     }
 
     /// A lost connection was opened again.

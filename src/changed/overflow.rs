@@ -4,40 +4,25 @@ use std::collections::HashSet;
 
 use foldhash::fast::FixedState;
 
-use crate::filter::{SLOTS, slot};
+use crate::slots::{SlotSet, slot};
 
 /// Hashes that are kept: 18 MB at most.
 const MOST_HASHES: usize = 1_000_000;
-const WORDS: usize = SLOTS as usize / 64;
 
 /// Changed keys by slot.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Overflow {
-    slots: Box<[u64; WORDS]>,
+    slots: SlotSet,
     roads: HashSet<u64, FixedState>,
     keys: u64,
     doubtful: bool,
-}
-
-impl Default for Overflow {
-    fn default() -> Self {
-        Self {
-            slots: Box::new([0; WORDS]),
-            roads: HashSet::default(),
-            keys: 0,
-            doubtful: false,
-        }
-    }
 }
 
 impl Overflow {
     /// A key of this name, and this road at the target, changed; `doubtful`: perhaps in another database.
     pub(super) fn add(&mut self, name: &[u8], road: u64, doubtful: bool) {
         self.doubtful |= doubtful;
-        let slot = slot(name);
-        if let Some(word) = self.slots.get_mut(usize::from(slot / 64)) {
-            *word |= 1 << (slot % 64);
-        }
+        self.slots.insert(slot(name));
         if !self.roads.contains(&road) {
             self.keys += 1;
             if self.roads.len() < MOST_HASHES {
@@ -71,9 +56,12 @@ impl Overflow {
         if !self.is_blind() {
             return self.roads.contains(&road);
         }
-        let slot = slot(name);
-        self.slots
-            .get(usize::from(slot / 64))
-            .is_some_and(|word| word & (1 << (slot % 64)) != 0)
+        self.slots.contains(slot(name))
+    }
+
+    /// The slots of those that were added.
+    #[must_use]
+    pub fn slots(&self) -> &SlotSet {
+        &self.slots
     }
 }

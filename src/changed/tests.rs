@@ -6,7 +6,7 @@ use super::*;
 use crate::entry::road;
 
 fn set(lanes: usize, capacity: usize) -> Changed {
-    Changed::new(lanes, capacity, false, Instant::now())
+    Changed::new(Deal::by_road(lanes), capacity, false, Instant::now())
 }
 
 fn event(set: &Changed, name: &str) -> bool {
@@ -38,7 +38,7 @@ fn what_changes_often_is_taken_once_and_in_order() {
 
 #[test]
 fn ranks_go_before_the_order() {
-    let set = Changed::new(1, 100, true, Instant::now());
+    let set = Changed::new(Deal::by_road(1), 100, true, Instant::now());
     for (name, rank) in [("zset", 5), ("string", 0), ("unknown", 200), ("hash", 1)] {
         let mark = Mark::new(Cause::Event, set.now());
         set.mark(name.as_bytes(), &Rename::none(), rank, mark);
@@ -125,7 +125,7 @@ proptest! {
             for lane in 0..lanes {
                 for key in set.take(lane, take, false) {
                     let name = String::from_utf8(key.name.to_vec()).unwrap();
-                    prop_assert_eq!(key.lane(lanes), lane);
+                    prop_assert_eq!(Deal::by_road(lanes).lane_of(&key), lane);
                     prop_assert_eq!(wanted.insert(name, false), Some(true));
                 }
             }

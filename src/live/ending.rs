@@ -13,7 +13,6 @@ use crate::config::Depth;
 use crate::entry::{Cause, Key, Mark};
 use crate::error::RunError;
 use crate::server::{Way, follow_master};
-use crate::session::deal;
 use crate::stage::scan::Ended;
 use crate::stage::watch::Report;
 
@@ -55,7 +54,7 @@ impl Run<'_> {
         let waiting = self.follow.changed.clone();
         drop(self.pass.take());
         self.feed.close().await;
-        drop(std::mem::take(&mut self.lanes));
+        self.lanes.lanes.clear();
         while let Some(joined) = self.stages.join_next().await {
             fell(joined)?;
         }
@@ -236,7 +235,7 @@ impl Run<'_> {
             })
             .collect();
         self.session.context.stats.live.took(keys.len() as u64);
-        deal(self.lanes.clone(), keys).await;
+        self.lanes.clone().send_all(keys).await;
         self.drain().await
     }
 
@@ -256,7 +255,7 @@ impl Run<'_> {
         });
         let keys: Vec<Key> = keys.collect();
         self.session.context.stats.live.took(keys.len() as u64);
-        deal(self.lanes.clone(), keys).await;
+        self.lanes.clone().send_all(keys).await;
         self.drain().await
     }
 }

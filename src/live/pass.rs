@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use crate::changed::Overflow;
 use crate::compare;
+use crate::deal::Inlets;
 use crate::entry::{Cause, Key, Mark};
 use crate::error::RunError;
-use crate::queue::Sender;
-use crate::session::{Session, deal};
+use crate::session::Session;
 use crate::signal::Stop;
 use crate::stage::scan::{Ended, Purpose};
 use crate::stage::verify::Suspects;
@@ -38,11 +38,11 @@ pub(super) struct Pass<'s> {
 
 impl<'s> Pass<'s> {
     /// Begins a scan that deals to these lanes.
-    pub(super) fn begin(session: &'s Session<'s>, lanes: &[Sender<Vec<Key>>], what: What) -> Self {
+    pub(super) fn begin(session: &'s Session<'s>, lanes: &Inlets<Vec<Key>>, what: What) -> Self {
         let halt = session.context.stop.child();
         Self {
             covers: session.context.stats.live.gaps(),
-            work: Box::pin(scan(session, lanes.to_vec(), what.clone(), halt.clone())),
+            work: Box::pin(scan(session, lanes.clone(), what.clone(), halt.clone())),
             what,
             halt,
         }
@@ -77,7 +77,7 @@ pub(super) async fn ended(pass: &mut Option<Pass<'_>>) -> Result<Ended, RunError
 
 async fn scan(
     session: &Session<'_>,
-    lanes: Vec<Sender<Vec<Key>>>,
+    lanes: Inlets<Vec<Key>>,
     what: What,
     halt: Stop,
 ) -> Result<Ended, RunError> {
@@ -115,7 +115,7 @@ async fn scan(
             })
             .collect();
         session.context.stats.live.took(keys.len() as u64);
-        deal(lanes, keys).await;
+        lanes.send_all(keys).await;
     }
     Ok(ended)
 }

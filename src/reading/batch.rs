@@ -3,37 +3,9 @@
 use std::time::Instant;
 
 use super::answer::{Answer, Found, have_expiries, have_other_databases};
-use crate::config::Carriage;
 use crate::entry::{Key, Millis};
-use crate::error::Lost;
-use crate::wire::{Connection, Outgoing, Span, Token};
-
-/// What the source can do, and what is asked of it.
-#[derive(Debug, Clone, Copy)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is one ability that a server has or not"
-)]
-pub struct Dialect {
-    /// PEXPIRETIME (7.0); before: PTTL, counted from the TIME of the same instant.
-    pub pexpiretime: bool,
-    /// Keys may have expiries. Where none has, one INFO in the same MULTI proves it for the whole batch.
-    pub expiring: bool,
-    /// The database that INFO is asked about.
-    pub database: u32,
-    /// INFO is asked in each batch whether other databases have keys.
-    pub databases: bool,
-    /// MULTI makes value and expiry one instant; without the right to it the expiry is asked before and after.
-    pub multi: bool,
-    /// TIME is allowed.
-    pub time: bool,
-    /// The type is asked for: names or filters need it.
-    pub kinds: bool,
-    /// SAMPLES for MEMORY USAGE where it is asked for.
-    pub memory: Option<u32>,
-    /// How strings are carried.
-    pub carriage: Carriage,
-}
+use crate::error::{Class, Lost, classify};
+use crate::wire::{Connection, Span, Token};
 
 /// How a batch is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,15 +22,15 @@ pub(crate) enum Road {
 
 impl Road {
     /// Whether it answers strings as they are.
-    fn is_texts(self) -> bool {
+    pub(super) fn is_texts(self) -> bool {
         matches!(self, Self::Texts | Self::Doubts)
     }
 }
 
 /// A run of answers of one kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Column {
-    /// `+OK` of MULTI.
+pub(super) enum Column {
+    /// `+OK` of MULTI, or of ASKING.
     Opened,
     /// `+QUEUED`.
     Queued,
@@ -78,10 +50,21 @@ enum Column {
     Texts,
     /// A string of MGET.
     Text,
+    /// A string of GET.
+    Single,
     /// DUMP.
     Payload,
     /// The expiry asked again.
     ExpiryAgain,
+}
+
+/// Answers of one kind that follow each other.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Run {
+    pub(super) column: Column,
+    pub(super) rows: usize,
+    /// The first one's place in the batch.
+    pub(super) base: usize,
 }
 
 /// A batch, sent or to be sent.
@@ -105,18 +88,25 @@ pub(crate) struct Batch {
     pub(crate) sent: Instant,
     /// Keys from the front whose fate is known: they are not asked for again.
     pub(crate) settled: usize,
-    columns: Vec<(Column, usize)>,
-    column: usize,
+    /// The node that answers does not have the slot yet: it must be asked for the key.
+    pub(crate) asking: bool,
+    pub(super) runs: Vec<Run>,
+    run: usize,
     row: usize,
-    expiries: Vec<Millis>,
+    pub(super) expiries: Vec<Millis>,
     kinds: Vec<Vec<u8>>,
-    held: Vec<Option<Span>>,
+    pub(super) held: Vec<Option<Span>>,
     /// What an expiry answer counts from: 0 where it is an instant already.
-    clock: Millis,
+    pub(super) clock: Millis,
+    pub(super) skew: Millis,
+    /// Expiries that could not be told: nothing is written without.
+    unsure: Vec<usize>,
+    /// Answers that one token completed together.
+    together: Vec<Answer>,
     /// How the database's line in INFO begins.
-    keyspace: String,
+    pub(super) keyspace: String,
     /// Expiries were not asked for.
-    presumes: bool,
+    pub(super) presumes: bool,
     /// Other databases than the run's have keys.
     others: bool,
     /// Keys have expiries though none were asked for.
@@ -140,13 +130,17 @@ impl Batch {
             failed: 0,
             sent: Instant::now(),
             settled: 0,
-            columns: Vec::new(),
-            column: 0,
+            asking: false,
+            runs: Vec::new(),
+            run: 0,
             row: 0,
             expiries: Vec::new(),
             kinds: Vec::new(),
             held: Vec::new(),
             clock: 0,
+            skew: 0,
+            unsure: Vec::new(),
+            together: Vec::new(),
             keyspace: String::new(),
             presumes: false,
             others: false,
@@ -170,7 +164,7 @@ impl Batch {
 
     /// Whether all answers have come.
     pub(crate) fn is_done(&self) -> bool {
-        self.column >= self.columns.len()
+        self.run >= self.runs.len()
     }
 
     /// Whether what was read so far may be released while the batch goes on.
@@ -198,129 +192,28 @@ impl Batch {
         self.kinds.get(row).map(Vec::as_slice)
     }
 
-    /// Encodes the commands, for the first time or again, without the keys that are settled.
-    pub(crate) fn encode(&mut self, dialect: Dialect, out: &mut Outgoing, now: Millis) {
+    /// As if nothing had been sent; keys that are settled are left out.
+    pub(super) fn begin(&mut self) {
         self.keys.drain(..self.settled.min(self.keys.len()));
         self.settled = 0;
         self.size = self.keys.len();
-        self.columns.clear();
-        self.column = 0;
+        self.runs.clear();
+        self.run = 0;
         self.row = 0;
         self.expiries.clear();
         self.kinds.clear();
         self.held.clear();
-        self.presumes =
-            dialect.multi && !dialect.expiring && matches!(self.road, Road::Texts | Road::Payloads);
+        self.unsure.clear();
+        self.together.clear();
         self.void = false;
         self.others = false;
-        self.sent = Instant::now();
         self.first_error = None;
         self.refusal = None;
-        // Without TIME, a PTTL counts from the earliest instant at which it can have been read: from now.
-        self.clock = if dialect.pexpiretime { 0 } else { now };
-        match self.road {
-            Road::Inspect => self.encode_inspection(dialect, out),
-            Road::Texts | Road::Doubts | Road::Payloads => self.encode_reads(dialect, out),
-        }
-    }
-
-    fn encode_inspection(&mut self, dialect: Dialect, out: &mut Outgoing) {
-        let keys = self.keys.len();
-        if dialect.kinds {
-            self.each(out, &[b"TYPE"]);
-            self.columns.push((Column::Kind, keys));
-        }
-        let Some(samples) = dialect.memory else {
-            return;
-        };
-        let mut digits = itoa::Buffer::new();
-        let samples = digits.format(samples);
-        for key in &self.keys {
-            out.words(&[
-                b"MEMORY",
-                b"USAGE",
-                &key.name,
-                b"SAMPLES",
-                samples.as_bytes(),
-            ]);
-        }
-        self.columns.push((Column::Memory, keys));
-    }
-
-    fn encode_reads(&mut self, dialect: Dialect, out: &mut Outgoing) {
-        let keys = self.keys.len();
-        let expiry: &[u8] = if dialect.pexpiretime {
-            b"PEXPIRETIME"
-        } else {
-            b"PTTL"
-        };
-        let clock = !self.presumes && !dialect.pexpiretime && dialect.time;
-        let expiries = if self.presumes { 1 } else { keys };
-        let asks_databases = dialect.databases && !self.presumes;
-        let kinds = dialect.kinds && self.road == Road::Payloads;
-        let values = if self.road.is_texts() { 1 } else { keys };
-        if dialect.multi {
-            let asked = usize::from(clock) + usize::from(asks_databases);
-            let queued = asked + expiries + if kinds { keys } else { 0 } + values;
-            out.words(&[b"MULTI"]);
-            self.columns.extend([
-                (Column::Opened, 1),
-                (Column::Queued, queued),
-                (Column::Executed, 1),
-            ]);
-        }
-        if clock {
-            out.words(&[b"TIME"]);
-            self.columns.push((Column::Clock, 3));
-        }
-        if self.presumes || asks_databases {
-            out.words(&[b"INFO", b"keyspace"]);
-            self.columns.push((Column::Keyspace, 1));
-            self.keyspace = format!("db{}:", dialect.database);
-        }
-        if !self.presumes {
-            self.each(out, &[expiry]);
-            self.columns.push((Column::Expiry, keys));
-            self.expiries.reserve(keys);
-        }
-        if kinds {
-            self.each(out, &[b"TYPE"]);
-            self.columns.push((Column::Kind, keys));
-        }
-        if self.road.is_texts() {
-            out.command(keys + 1);
-            out.word(b"MGET");
-            for key in &self.keys {
-                out.word(&key.name);
-            }
-            self.columns
-                .extend([(Column::Texts, 1), (Column::Text, keys)]);
-        } else {
-            self.each(out, &[b"DUMP"]);
-            self.columns.push((Column::Payload, keys));
-        }
-        if dialect.multi {
-            out.words(&[b"EXEC"]);
-        } else {
-            self.each(out, &[expiry]);
-            self.columns.push((Column::ExpiryAgain, keys));
-            self.held = vec![None; keys];
-        }
-    }
-
-    fn each(&self, out: &mut Outgoing, command: &[&[u8]]) {
-        for key in &self.keys {
-            out.command(command.len() + 1);
-            for word in command {
-                out.word(word);
-            }
-            out.word(&key.name);
-        }
     }
 
     /// Takes the commonest answers of a column at once, as many as have come.
     pub(crate) fn skip(&mut self, connection: &mut Connection) {
-        let Some((column, rows)) = self.columns.get(self.column).copied() else {
+        let Some(Run { column, rows, .. }) = self.runs.get(self.run).copied() else {
             return;
         };
         let left = rows - self.row;
@@ -337,34 +230,27 @@ impl Batch {
         self.row += skipped;
         if self.row >= rows {
             self.row = 0;
-            self.column += 1;
+            self.run += 1;
         }
     }
 
     /// Takes one token of the answer.
     pub(crate) fn accept(&mut self, token: Token, connection: &Connection) -> Result<Answer, Lost> {
-        let Some((column, rows)) = self.columns.get(self.column).copied() else {
+        let Some(Run { column, rows, base }) = self.runs.get(self.run).copied() else {
             return Err(unexpected(token));
         };
-        let row = self.row;
+        let row = base + self.row;
         self.row += 1;
         if self.row >= rows {
             self.row = 0;
-            self.column += 1;
+            self.run += 1;
         }
-        let error = |span: Span| String::from_utf8_lossy(connection.bytes(span)).into_owned();
+        if let Token::Error(span) = token {
+            return self.accept_error(column, row, rows, connection.bytes(span));
+        }
         Ok(match (column, token) {
             (Column::Opened | Column::Queued, Token::Simple(_))
             | (Column::Executed | Column::Texts, Token::Array(_)) => Answer::Part,
-            (Column::Queued, Token::Error(span)) => {
-                self.first_error.get_or_insert(error(span));
-                Answer::Part
-            }
-            (Column::Executed, Token::Error(span)) => {
-                self.end();
-                self.refusal = Some(self.first_error.take().unwrap_or_else(|| error(span)));
-                Answer::Part
-            }
             (Column::Clock, Token::Array(_)) => {
                 self.clock = 0;
                 Answer::Part
@@ -381,75 +267,122 @@ impl Batch {
                 };
                 Answer::Part
             }
-            (Column::Clock, Token::Error(_)) => {
-                self.skip_rest_of_column(row, rows);
-                Answer::Part
-            }
             (Column::Keyspace, Token::Bulk(span)) => {
                 let (info, own) = (connection.bytes(span), self.keyspace.as_bytes());
-                self.void = self.presumes && have_expiries(info, own);
+                self.void |= self.presumes && have_expiries(info, own);
                 self.others = have_other_databases(info, own);
+                if self.is_done() && !self.void {
+                    self.release();
+                }
                 Answer::Part
             }
-            (Column::Keyspace, Token::Error(span)) => {
-                tracing::debug!("INFO keyspace: {}", error(span));
-                self.void = self.presumes;
-                self.others = true;
-                Answer::Part
-            }
-            (Column::Text | Column::Payload, Token::Bulk(_) | Token::Nil) if self.void => {
+            (Column::Text | Column::Single | Column::Payload, Token::Bulk(_) | Token::Nil)
+                if self.void =>
+            {
                 Answer::Part
             }
             (Column::Expiry, Token::Integer(expiry)) => {
                 self.expiries.push(expiry);
                 Answer::Part
             }
-            (Column::Expiry, Token::Error(span)) => {
-                // Nothing is written whose expiry is not known.
-                self.refusal.get_or_insert(error(span));
-                self.expiries.push(NO_EXPIRY);
-                Answer::Part
-            }
             (Column::Kind, Token::Simple(span) | Token::Bulk(span)) => {
                 self.kinds.push(connection.bytes(span).to_vec());
-                self.inspected_by_kind(row)
-            }
-            (Column::Kind, Token::Error(span)) => {
-                // A type that is not told is no reason to leave a key out: the read will say what is wrong.
-                tracing::debug!("TYPE: {}", error(span));
-                self.kinds.push(b"none".to_vec());
                 self.inspected_by_kind(row)
             }
             (Column::Memory, Token::Integer(bytes)) => {
                 Answer::Inspected(row, u64::try_from(bytes).ok())
             }
             (Column::Memory, Token::Nil) => Answer::Inspected(row, None),
-            (Column::Memory | Column::Payload, Token::Error(span)) => {
-                Answer::Failed(row, error(span))
-            }
-            (Column::Texts, Token::Error(span)) => {
-                self.skip_answers_of_texts();
-                self.refusal = Some(error(span));
-                Answer::Part
-            }
-            (Column::Text | Column::Payload, Token::Bulk(span)) => {
-                self.value(row, span, column == Column::Text)
+            (Column::Text | Column::Single | Column::Payload, Token::Bulk(span)) => {
+                self.value(row, span)
             }
             (Column::Text, Token::Nil) if self.presumes => Answer::NoTextOrGone(row),
             (Column::Text, Token::Nil) if self.expiry(row) != NO_KEY => Answer::NoText(row),
-            (Column::Text | Column::Payload, Token::Nil) => Answer::Gone(row),
+            (Column::Text | Column::Single | Column::Payload, Token::Nil) => Answer::Gone(row),
             (Column::ExpiryAgain, Token::Integer(again)) => self.again(row, again),
-            (Column::ExpiryAgain, Token::Error(_)) => self.again(row, self.expiry(row)),
             (_, token) => return Err(unexpected(token)),
+        })
+    }
+
+    /// Takes an error for an answer.
+    fn accept_error(
+        &mut self,
+        column: Column,
+        row: usize,
+        rows: usize,
+        error: &[u8],
+    ) -> Result<Answer, Lost> {
+        // The key, or its slot, is another node's, or the cluster cannot answer for it now.
+        let elsewhere = classify(error) == Class::Moved;
+        let text = String::from_utf8_lossy(error).into_owned();
+        Ok(match column {
+            Column::Queued => {
+                self.first_error.get_or_insert(text);
+                Answer::Part
+            }
+            Column::Executed => {
+                self.end();
+                self.refusal = Some(self.first_error.take().unwrap_or(text));
+                Answer::Part
+            }
+            Column::Clock => {
+                self.skip_rest_of_column(row, rows);
+                Answer::Part
+            }
+            Column::Keyspace => {
+                tracing::debug!("INFO keyspace: {text}");
+                self.void = self.presumes;
+                self.others = true;
+                Answer::Part
+            }
+            Column::Expiry => {
+                if elsewhere {
+                    // The value's own answer tells where the key is now.
+                    self.unsure.push(row);
+                } else {
+                    // Nothing is written whose expiry is not known.
+                    self.refusal.get_or_insert(text);
+                }
+                self.expiries.push(NO_EXPIRY);
+                Answer::Part
+            }
+            Column::Kind => {
+                // A type that is not told is no reason to leave a key out: the read will say what is wrong.
+                tracing::debug!("TYPE: {text}");
+                if elsewhere {
+                    self.unsure.push(row);
+                }
+                self.kinds.push(b"none".to_vec());
+                self.inspected_by_kind(row)
+            }
+            Column::Single if error.starts_with(b"WRONGTYPE") => Answer::NoText(row),
+            Column::Memory | Column::Payload | Column::Single => Answer::Failed(row, text),
+            Column::Texts if elsewhere => {
+                let count = self.runs.get(self.run).map_or(0, |run| run.rows);
+                self.skip_answers_of_texts();
+                let rows = row..row + count;
+                self.together = rows.map(|row| Answer::Failed(row, text.clone())).collect();
+                Answer::Part
+            }
+            Column::Texts => {
+                self.skip_answers_of_texts();
+                self.refusal = Some(text);
+                Answer::Part
+            }
+            Column::ExpiryAgain if elsewhere => self.torn(row),
+            Column::ExpiryAgain => self.again(row, self.expiry(row)),
+            Column::Opened | Column::Text => {
+                return Err(Lost::Protocol(format!("unexpected error: {text}")));
+            }
         })
     }
 
     /// Where the type alone was asked for, it is the whole answer.
     fn inspected_by_kind(&self, row: usize) -> Answer {
         let last = self
-            .columns
+            .runs
             .last()
-            .is_some_and(|(column, _)| *column == Column::Kind);
+            .is_some_and(|run| run.column == Column::Kind);
         if last {
             Answer::Inspected(row, None)
         } else {
@@ -461,17 +394,43 @@ impl Batch {
         self.expiries.get(row).copied().unwrap_or(NO_EXPIRY)
     }
 
-    fn value(&mut self, row: usize, span: Span, text: bool) -> Answer {
+    fn value(&mut self, row: usize, span: Span) -> Answer {
+        if self.unsure.contains(&row) {
+            return Answer::Torn(row);
+        }
         if let Some(held) = self.held.get_mut(row) {
             *held = Some(span);
             return Answer::Part;
         }
+        self.found(row, span)
+    }
+
+    fn found(&self, row: usize, span: Span) -> Answer {
         Answer::Found(Found {
             row,
             span,
-            text,
+            text: self.road.is_texts(),
             expiry: self.instant(row),
         })
+    }
+
+    /// What is held has no expiry, for certain.
+    fn release(&mut self) {
+        let held = std::mem::take(&mut self.held);
+        let spans = held.into_iter().enumerate();
+        self.together = spans
+            .filter_map(|(row, span)| Some(self.found(row, span?)))
+            .collect();
+    }
+
+    fn torn(&mut self, row: usize) -> Answer {
+        let held = self.held.get_mut(row).and_then(Option::take);
+        held.map_or(Answer::Part, |_| Answer::Torn(row))
+    }
+
+    /// Answers that the last token completed, beside its own.
+    pub(crate) fn take_together(&mut self) -> Vec<Answer> {
+        std::mem::take(&mut self.together)
     }
 
     /// Without MULTI: the same expiry before and after makes it the value's.
@@ -486,34 +445,29 @@ impl Batch {
         if !same {
             return Answer::Torn(row);
         }
-        Answer::Found(Found {
-            row,
-            span,
-            text: self.road.is_texts(),
-            expiry: self.instant(row),
-        })
+        self.found(row, span)
     }
 
     fn instant(&self, row: usize) -> Option<Millis> {
         let expiry = self.expiry(row);
-        (expiry >= 0).then(|| self.clock + expiry)
+        (expiry >= 0).then(|| self.clock + expiry - self.skew)
     }
 
     fn end(&mut self) {
-        self.column = self.columns.len();
+        self.run = self.runs.len();
         self.row = 0;
     }
 
     fn skip_rest_of_column(&mut self, row: usize, rows: usize) {
         if row + 1 < rows {
-            self.column += 1;
+            self.run += 1;
             self.row = 0;
         }
     }
 
     /// MGET answered one error for all its strings: there is no element to wait for.
     fn skip_answers_of_texts(&mut self) {
-        self.column += 1;
+        self.run += 1;
         self.row = 0;
     }
 }

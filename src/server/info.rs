@@ -20,6 +20,12 @@ impl Info {
         Self { fields }
     }
 
+    /// Whether nothing was told.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.fields.is_empty()
+    }
+
     /// A field's text.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<&str> {

@@ -1,5 +1,7 @@
-//! Watches both servers beside the run: their clocks each minute, evictions at the target each second.
+//! Watches both sides' servers beside the run: their clocks each minute, evictions at the target each second.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,39 +11,41 @@ use tracing::{debug, error};
 use super::control::Control;
 use super::info::Info;
 use crate::clock::{Clocks, Offset, SAME};
-use crate::config::{Endpoint, Side};
+use crate::config::Side;
+use crate::nodes::{Node, Nodes};
 use crate::stats::Stats;
 
 const LOOK: Duration = Duration::from_secs(1);
 const CLOCK: Duration = Duration::from_secs(60);
 const LAST_LOOK: Duration = Duration::from_secs(2);
 
-/// Two control connections that come back by themselves.
+/// Control connections that come back by themselves.
 pub struct Monitor {
-    source: (Arc<Endpoint>, Option<Control>),
-    target: (Arc<Endpoint>, Option<Control>),
+    source: Arc<Nodes>,
+    target: Arc<Nodes>,
+    controls: HashMap<(Side, usize), Control>,
     stats: Arc<Stats>,
-    evicted_before: Option<u64>,
+    /// What each of the target's nodes has evicted, before the run and now.
+    evicted: HashMap<usize, (u64, u64)>,
     /// Source and target: whether their pools have a connection for the monitor while the stages run.
     beside: (bool, bool),
 }
 
 impl Monitor {
-    /// Watches these two, each beside the stages where its pool is large enough; `evicted_before` is the target's count
-    /// when the run began, where it is known.
+    /// Watches these two sides, each beside the stages where its pool is large enough.
     #[must_use]
     pub fn new(
-        source: Arc<Endpoint>,
-        target: Arc<Endpoint>,
+        source: Arc<Nodes>,
+        target: Arc<Nodes>,
         stats: Arc<Stats>,
-        evicted_before: Option<u64>,
         beside: (bool, bool),
     ) -> Self {
         Self {
-            source: (source, None),
-            target: (target, None),
+            source,
+            target,
+            controls: HashMap::new(),
             stats,
-            evicted_before,
+            evicted: HashMap::new(),
             beside,
         }
     }
@@ -49,7 +53,7 @@ impl Monitor {
     /// Never ends. What it cannot learn is no error of the run.
     pub async fn run(&mut self, clocks: &Clocks) {
         let mut clocks_due = Instant::now() + CLOCK;
-        let mut reconnects = 0;
+        let mut before = self.moves();
         let mut ticks = interval(LOOK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -58,18 +62,25 @@ impl Monitor {
                 self.look().await;
             }
             // A connection that came back may have come back to another server.
-            let now = self.stats.counts().reconnects.total();
-            if Instant::now() >= clocks_due || now != reconnects {
+            let now = self.moves();
+            if Instant::now() >= clocks_due || now != before {
                 clocks_due = Instant::now() + CLOCK;
-                reconnects = now;
+                before = now;
                 if self.beside.0 {
-                    read_clock(&mut self.source, clocks).await;
+                    let nodes = self.source.routes().readers();
+                    self.read_clocks(Side::Source, &nodes, clocks).await;
                 }
                 if self.beside.1 {
-                    read_clock(&mut self.target, clocks).await;
+                    let nodes = self.target.routes().masters();
+                    self.read_clocks(Side::Target, &nodes, clocks).await;
                 }
             }
         }
+    }
+
+    fn moves(&self) -> (u64, u64, u64) {
+        let reconnects = self.stats.counts().reconnects.total();
+        (reconnects, self.source.version(), self.target.version())
     }
 
     /// The last look, when the stages are done. A target that is gone does not hold the end up.
@@ -81,50 +92,73 @@ impl Monitor {
 
     /// One look at the target's evictions.
     async fn look(&mut self) {
-        let Some(before) = self.evicted_before else {
-            return;
-        };
-        let Some(control) = opened(&mut self.target).await else {
-            return;
-        };
+        for node in self.target.routes().masters() {
+            if let Some(now) = self.evicted_keys(&node).await {
+                let before = node.evicted_before().unwrap_or(now);
+                self.evicted.insert(node.number(), (before, now));
+            }
+        }
+        let evicted = self.evicted.values();
+        let evicted: u64 = evicted
+            .map(|(before, now)| now.saturating_sub(*before))
+            .sum();
+        if evicted > 0 && self.stats.set_evicted_keys(evicted) == 0 {
+            error!(
+                "the target evicts keys: it is full (maxmemory), and what it evicts is lost there"
+            );
+        }
+    }
+
+    /// What a node has evicted since its start; a node that joined while the run goes on had evicted nothing of it before.
+    async fn evicted_keys(&mut self, node: &Node) -> Option<u64> {
+        if node.evicted_before().is_none() && !self.target.is_cluster() {
+            return None;
+        }
+        let control = self.opened(Side::Target, node).await?;
         match control.words::<String>(&["INFO", "stats"]).await {
             Ok(text) => {
-                let evicted = Info::parse(&text)
-                    .number("evicted_keys")
-                    .unwrap_or(before)
-                    .saturating_sub(before);
-                if evicted > 0 && self.stats.set_evicted_keys(evicted) == 0 {
-                    error!(
-                        "the target evicts keys: it is full (maxmemory), and what it evicts is lost there"
-                    );
-                }
+                let evicted = Info::parse(&text).number("evicted_keys")?;
+                node.evicts_from(evicted);
+                Some(evicted)
             }
             Err(problem) => {
                 debug!("INFO stats: {problem}");
-                self.target.1 = None;
+                self.controls.remove(&(Side::Target, node.number()));
+                None
             }
         }
     }
-}
 
-async fn opened(kept: &mut (Arc<Endpoint>, Option<Control>)) -> Option<&mut Control> {
-    let (endpoint, slot) = kept;
-    if slot.is_none() {
-        *slot = Control::open(endpoint).await.ok();
+    async fn opened(&mut self, side: Side, node: &Node) -> Option<&mut Control> {
+        match self.controls.entry((side, node.number())) {
+            Entry::Occupied(entry) => Some(entry.into_mut()),
+            Entry::Vacant(entry) => {
+                let control = Control::open(node.link().endpoint()).await.ok()?;
+                Some(entry.insert(control))
+            }
+        }
     }
-    slot.as_mut()
-}
 
-async fn read_clock(kept: &mut (Arc<Endpoint>, Option<Control>), clocks: &Clocks) {
-    let side = kept.0.side;
-    let Some(control) = opened(kept).await else {
-        return;
-    };
-    match control.clock_offset().await {
-        Ok(offset) => tell(side, offset, clocks),
-        Err(problem) => {
-            debug!("TIME: {problem}");
-            kept.1 = None;
+    async fn read_clocks(&mut self, side: Side, nodes: &[Arc<Node>], clocks: &Clocks) {
+        let mut first: Option<Offset> = None;
+        for node in nodes {
+            let Some(control) = self.opened(side, node).await else {
+                continue;
+            };
+            match control.clock_offset().await {
+                Ok(offset) => match first {
+                    None => {
+                        tell(side, offset, clocks);
+                        node.link().set_skew(0);
+                        first = Some(offset);
+                    }
+                    Some(first) => node.link().set_skew(offset.ahead_of(first)),
+                },
+                Err(problem) => {
+                    debug!("TIME: {problem}");
+                    self.controls.remove(&(side, node.number()));
+                }
+            }
         }
     }
 }

@@ -13,18 +13,21 @@ use crate::clock::Offset;
 use crate::config::{Endpoint, Side};
 use crate::error::{ConnectError, RunError, denies_a_command};
 use crate::retry::Backoff;
+use crate::slots;
 
 /// How often a connection that is lost before anything was written is opened again.
 const CONNECTS: u32 = 3;
 /// A name that no application uses: what is tried on it finds no key.
 const NOBODY: &str = "riot:probe:0b8f6b4e";
+/// Stands for that name in the words below; in a cluster the name has a slot of the node's.
+const KEY: &str = "\0key";
 const SCAN: [&str; 6] = ["SCAN", "0", "MATCH", NOBODY, "COUNT", "1"];
 const SCAN_TYPE: [&str; 8] = ["SCAN", "0", "MATCH", NOBODY, "COUNT", "1", "TYPE", "string"];
 // Each is malformed: the server looks at the right first, and then refuses the words.
-const RESTORE: [&str; 4] = ["RESTORE", NOBODY, "0", ""];
-const SET: [&str; 5] = ["SET", NOBODY, "x", "EX", "none"];
-const SET_UNTIL: [&str; 5] = ["SET", NOBODY, "x", "PXAT", "none"];
-const MSET: [&str; 4] = ["MSET", NOBODY, "x", NOBODY];
+const RESTORE: [&str; 4] = ["RESTORE", KEY, "0", ""];
+const SET: [&str; 5] = ["SET", KEY, "x", "EX", "none"];
+const SET_UNTIL: [&str; 5] = ["SET", KEY, "x", "PXAT", "none"];
+const MSET: [&str; 4] = ["MSET", KEY, "x", KEY];
 
 /// What the run will ask of a server.
 #[derive(Debug, Clone, Copy, Default)]
@@ -53,6 +56,10 @@ pub struct Needs {
     pub waits: bool,
     /// SCAN TYPE.
     pub scan_type: bool,
+    /// It is a cluster's: strings are read by GET too, and keys are asked for that are on their way.
+    pub cluster: bool,
+    /// It may be a replica of a cluster.
+    pub replica: bool,
 }
 
 /// What was learnt of a server.
@@ -62,6 +69,8 @@ pub struct Needs {
     reason = "each is one ability that a server has or not"
 )]
 pub struct Profile {
+    /// It is a node of a cluster.
+    pub is_cluster: bool,
     /// `Redis 7.0.15, standalone`, with `, TLS` where it is.
     pub description: String,
     /// DBSIZE, where allowed.
@@ -98,6 +107,48 @@ pub struct Profile {
     pub warnings: Vec<String>,
 }
 
+impl Profile {
+    /// `Redis 7.0.15`, and `, TLS`-like words left out.
+    #[must_use]
+    pub fn product(&self) -> &str {
+        self.description.split(',').next().unwrap_or_default()
+    }
+
+    /// Two nodes of a cluster as one: what both can do, and what they hold together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let sum = |one: Option<u64>, two: Option<u64>| Some(one? + two?);
+        let mut unproven = self.unproven;
+        unproven.extend(other.unproven);
+        unproven.sort();
+        unproven.dedup();
+        let mut warnings = self.warnings;
+        warnings.extend(other.warnings);
+        warnings.sort();
+        warnings.dedup();
+        Self {
+            is_cluster: true,
+            description: self.description,
+            keys: sum(self.keys, other.keys),
+            expires: sum(self.expires, other.expires),
+            memory: sum(self.memory, other.memory),
+            round_trip: self.round_trip.max(other.round_trip),
+            run_id: None,
+            clock_offset: self.clock_offset,
+            evicted_keys: sum(self.evicted_keys, other.evicted_keys),
+            pexpiretime: self.pexpiretime && other.pexpiretime,
+            pxat: self.pxat && other.pxat,
+            multi: self.multi && other.multi,
+            time: self.time && other.time,
+            no_touch: self.no_touch && other.no_touch,
+            scan_type: self.scan_type && other.scan_type,
+            searches: self.searches && other.searches,
+            unproven,
+            warnings,
+        }
+    }
+}
+
 /// How a command that was tried fared.
 #[derive(Debug, PartialEq, Eq)]
 enum Tried {
@@ -110,6 +161,10 @@ enum Tried {
 struct Probe<'a> {
     control: Control,
     endpoint: &'a Endpoint,
+    /// The name that stands for [`KEY`].
+    key: String,
+    /// The node of a cluster is tried; without, a cluster is merely found to be one.
+    node: bool,
     denied: Vec<&'static str>,
     /// Answers of commands that were tried together, in one round trip.
     ahead: HashMap<Vec<String>, Result<Value, RedisError>>,
@@ -118,10 +173,13 @@ struct Probe<'a> {
 }
 
 /// Connects, learns, and says what is fatal with what to do. A server that is loading is waited for, up to `patience`.
+///
+/// A node of a cluster is tried with a key of a `slot` of its own; without one, a cluster is merely found to be one.
 pub async fn probe(
     endpoint: &Endpoint,
     needs: Needs,
     patience: Duration,
+    slot: Option<u16>,
 ) -> Result<Profile, RunError> {
     let mut tries = 0;
     loop {
@@ -129,6 +187,8 @@ pub async fn probe(
         let mut probe = Probe {
             control: when_ready(endpoint, patience).await?,
             endpoint,
+            key: key(slot),
+            node: slot.is_some(),
             denied: Vec::new(),
             ahead: HashMap::new(),
             broke: false,
@@ -187,6 +247,22 @@ async fn when_ready(endpoint: &Endpoint, patience: Duration) -> Result<Control, 
     }
 }
 
+/// A name that no application uses, of this slot.
+fn key(slot: Option<u16>) -> String {
+    let Some(slot) = slot else {
+        return NOBODY.to_owned();
+    };
+    let names = (0_u32..).map(|number| format!("{NOBODY}:{number}"));
+    let mut of_slot = names.filter(|name| slots::slot(name.as_bytes()) == slot);
+    of_slot.next().unwrap_or_default()
+}
+
+/// The words with the name that they stand for.
+fn named<'w>(words: &[&'w str], key: &'w str) -> Vec<&'w str> {
+    let word = |word: &&'w str| if *word == KEY { key } else { word };
+    words.iter().map(word).collect()
+}
+
 fn unusable(endpoint: &Endpoint, reason: String) -> RunError {
     RunError::Unusable {
         side: endpoint.side,
@@ -205,11 +281,8 @@ impl Probe<'_> {
         self.try_together(needs).await?;
         let mut unproven = Vec::new();
         let info = self.info(&mut unproven).await?;
-        if info.is_set("cluster_enabled") {
-            return Err(self.fatal(
-                "it is a cluster (cluster_enabled:1), and this version of riot does not replicate clusters yet",
-            ));
-        }
+        let is_cluster = info.is_set("cluster_enabled")
+            || (info.is_empty() && self.tried(&["CLUSTER", "SLOTS"]).await? == Tried::Allowed);
         let clock_offset = self.control.clock_offset().await.ok();
         if clock_offset.is_none() {
             unproven.push(format!(
@@ -218,6 +291,7 @@ impl Probe<'_> {
             ));
         }
         let mut profile = Profile {
+            is_cluster,
             description: self.describe(&info),
             keys: self.said(&["DBSIZE"]).await.ok(),
             expires: info.expires(self.endpoint.database),
@@ -236,6 +310,11 @@ impl Probe<'_> {
             unproven,
             warnings: Vec::new(),
         };
+        // On a connection that is not kept: the answer alone counts.
+        profile.no_touch = self.tried(&["CLIENT", "NO-TOUCH", "ON"]).await? == Tried::Allowed;
+        if is_cluster && !self.node {
+            return Ok(profile);
+        }
         self.try_reads(needs, &mut profile).await?;
         if needs.writes {
             self.try_writes(needs, &info, &mut profile).await?;
@@ -288,24 +367,32 @@ impl Probe<'_> {
         }
         if needs.searches {
             profile.searches = self.tried(&SCAN).await? == Tried::Allowed
-                && self.tried(&["EXISTS", NOBODY]).await? == Tried::Allowed;
+                && self.tried(&["EXISTS", KEY]).await? == Tried::Allowed;
         }
-        match self.tried(&["PEXPIRETIME", NOBODY]).await? {
+        match self.tried(&["PEXPIRETIME", KEY]).await? {
             Tried::Allowed | Tried::Said(_) => profile.pexpiretime = true,
-            Tried::Unknown | Tried::Denied => self.need("PTTL", &["PTTL", NOBODY]).await?,
+            Tried::Unknown | Tried::Denied => self.need("PTTL", &["PTTL", KEY]).await?,
         }
         if needs.kinds {
-            self.need("TYPE", &["TYPE", NOBODY]).await?;
+            self.need("TYPE", &["TYPE", KEY]).await?;
         }
         if needs.memory {
-            self.need("MEMORY USAGE", &["MEMORY", "USAGE", NOBODY])
-                .await?;
+            self.need("MEMORY USAGE", &["MEMORY", "USAGE", KEY]).await?;
         }
         if needs.reads {
-            self.need("DUMP", &["DUMP", NOBODY]).await?;
+            self.need("DUMP", &["DUMP", KEY]).await?;
             if needs.texts {
-                self.need("MGET", &["MGET", NOBODY]).await?;
+                self.need("MGET", &["MGET", KEY]).await?;
+                if needs.cluster {
+                    self.need("GET", &["GET", KEY]).await?;
+                }
             }
+        }
+        if needs.cluster && (needs.reads || needs.writes) {
+            self.need("ASKING", &["ASKING"]).await?;
+        }
+        if needs.replica {
+            self.need("READONLY", &["READONLY"]).await?;
         }
         if needs.reads || needs.multi {
             profile.multi = self.tried(&["MULTI"]).await? == Tried::Allowed;
@@ -317,8 +404,6 @@ impl Probe<'_> {
                 self.denied.push("MULTI");
             }
         }
-        // On a connection that is not kept: the answer alone counts.
-        profile.no_touch = self.tried(&["CLIENT", "NO-TOUCH", "ON"]).await? == Tried::Allowed;
         Ok(())
     }
 
@@ -350,13 +435,13 @@ impl Probe<'_> {
         if needs.texts {
             self.need("MSET", &MSET).await?;
         }
-        self.need("DEL", &["DEL", NOBODY]).await?;
+        self.need("DEL", &["DEL", KEY]).await?;
         profile.pxat = match self.tried(&SET_UNTIL).await? {
             Tried::Said(said) => !said.contains("syntax"),
             Tried::Allowed | Tried::Unknown | Tried::Denied => false,
         };
         if !profile.pxat {
-            self.need("PEXPIREAT", &["PEXPIREAT", NOBODY, "1"]).await?;
+            self.need("PEXPIREAT", &["PEXPIREAT", KEY, "1"]).await?;
         }
         if needs.waits {
             self.need("WAIT", &["WAIT", "0", "1"]).await?;
@@ -398,7 +483,7 @@ impl Probe<'_> {
         let mut commands: Vec<Vec<&str>> = vec![
             vec!["INFO"],
             vec!["DBSIZE"],
-            vec!["PEXPIRETIME", NOBODY],
+            vec!["PEXPIRETIME", KEY],
             vec!["CLIENT", "NO-TOUCH", "ON"],
         ];
         let mut add = |needed: bool, more: &[&[&'static str]]| {
@@ -407,23 +492,24 @@ impl Probe<'_> {
             }
         };
         add(needs.scans || needs.searches, &[&SCAN]);
-        add(needs.searches, &[&["EXISTS", NOBODY]]);
+        add(needs.searches, &[&["EXISTS", KEY]]);
         add(needs.scan_type, &[&SCAN_TYPE]);
-        add(needs.kinds, &[&["TYPE", NOBODY]]);
-        add(needs.memory, &[&["MEMORY", "USAGE", NOBODY]]);
-        add(needs.reads, &[&["DUMP", NOBODY]]);
-        add(needs.reads && needs.texts, &[&["MGET", NOBODY]]);
-        add(
-            needs.writes,
-            &[&RESTORE, &SET, &["DEL", NOBODY], &SET_UNTIL],
-        );
+        add(needs.kinds, &[&["TYPE", KEY]]);
+        add(needs.memory, &[&["MEMORY", "USAGE", KEY]]);
+        add(needs.reads, &[&["DUMP", KEY]]);
+        add(needs.reads && needs.texts, &[&["MGET", KEY]]);
+        add(needs.writes, &[&RESTORE, &SET, &["DEL", KEY], &SET_UNTIL]);
         add(needs.writes && needs.texts, &[&MSET]);
         // Last: who may not discard stays in it.
         add(
             needs.reads || needs.multi,
             &[&["MULTI"], &["DISCARD"], &["EXEC"]],
         );
-        let answers = match self.control.all(&commands).await {
+        let named: Vec<Vec<&str>> = commands
+            .iter()
+            .map(|words| named(words, &self.key))
+            .collect();
+        let answers = match self.control.all(&named).await {
             Ok(answers) => answers,
             Err(error) => return Err(self.broken(&error)),
         };
@@ -439,7 +525,7 @@ impl Probe<'_> {
         let key: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
         match self.ahead.remove(&key) {
             Some(answer) => Ok(T::from_redis_value(answer?)?),
-            None => self.control.words(words).await,
+            None => self.control.words(&named(words, &self.key)).await,
         }
     }
 

@@ -2,32 +2,40 @@
 //!
 //! The order of answers is the order in which the source was read. A guess that was wrong, a batch that a lost connection
 //! took, a key that is tried again: all are read again and leave with their new answer, so an older value never follows
-//! a newer one of the same key.
+//! a newer one of the same key. In a cluster a lane has a connection to each node that has slots of its own, mostly one;
+//! before a slot is read at another node, all that is in flight has its answer.
 
+mod pipe;
+mod recover;
 mod settle;
 
-use std::collections::VecDeque;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use tokio::time::{Instant, sleep, timeout};
-use tracing::{debug, warn};
+use tokio::time::{Instant, sleep};
 
+use self::pipe::ReadPipe;
 use super::Context;
+use super::pipes::{Home, any_moved};
 use crate::clock;
 use crate::config::{Auto, Side};
+use crate::deal::Inlets;
 use crate::entry::{Key, Parcel};
-use crate::error::{Class, Lost, classify, is_away};
-use crate::queue::{Lease, Receiver, Sender};
+use crate::error::{Lost, RunError};
+use crate::nodes::{Node, Routes};
+use crate::queue::Receiver;
 pub use crate::reading::Dialect;
 use crate::reading::{
-    ASKED_BYTES, Answer, BATCH_BYTES, BATCH_KEYS, Batch, LONG, LONG_EXTRA, Limits, Road, Waiting,
+    Answer, BATCH_BYTES, BATCH_KEYS, Batch, LONG, LONG_EXTRA, Limits, Road, Waiting,
 };
 use crate::retry::Backoff;
 use crate::shape::Shapes;
+use crate::slots::slot;
 use crate::transform::Rename;
 use crate::window::{self, Window};
-use crate::wire::{Connection, Link, run_id};
+
+/// How often in a row keys are sent to another node without a pause.
+const MOST_MOVES: u32 = 4;
 
 /// Keys that are looked at before they are read.
 #[derive(Debug, Clone, Default)]
@@ -55,243 +63,300 @@ impl Inspection {
 /// One read lane.
 pub struct ReadLane {
     context: Arc<Context>,
-    link: Arc<Link>,
+    home: Home,
+    routes: Arc<Routes>,
     dialect: Dialect,
     inspection: Inspection,
     rename: Arc<Rename>,
     input: Receiver<Vec<Key>>,
-    outputs: Vec<Sender<Parcel>>,
-    waiting: Waiting,
+    outputs: Inlets<Parcel>,
     shapes: Shapes,
-    window: Window,
-    flying: VecDeque<Batch>,
-    /// Bytes that are asked for and have not come, as they were guessed.
-    asked: usize,
-    answers: Vec<Answer>,
-    prepaid: Option<Lease>,
-    /// Since when the source answers that it cannot answer.
-    away: Option<Instant>,
+    /// Keys of a batch.
+    keys: usize,
+    /// Keys that another node has than was asked: they are sent there once nothing is in flight.
+    astray: Vec<Key>,
+    /// Keys that one other node is asked for.
+    detours: Vec<Detour>,
+    /// Since when the cluster answers that it cannot answer.
+    down: Option<Instant>,
+    /// How often in a row keys went astray.
+    moved: u32,
     /// Moves of the events' server that this lane has followed.
     moves: u64,
     backoff: Backoff,
+    turn: usize,
     open: bool,
+}
+
+/// A key that is asked for at a node that is not where it is read.
+struct Detour {
+    key: Key,
+    road: Road,
+    node: Arc<Node>,
+    /// It is on its way to that node.
+    asking: bool,
 }
 
 /// What a lane does next.
 enum Step {
     Keys(Option<Vec<Key>>),
-    Moved(Result<(), Lost>),
+    Moved(usize, Result<(), Lost>),
 }
 
 /// Nobody downstream takes entries any more: the run is being torn down.
 struct Abandoned;
+
+/// How a lane ends.
+enum End {
+    /// Everything is read, or nobody wants it.
+    Done,
+    /// The source is lost.
+    Lost,
+}
+
+impl From<Abandoned> for End {
+    fn from(_: Abandoned) -> Self {
+        Self::Done
+    }
+}
 
 impl ReadLane {
     /// A lane that takes keys from `input` and sends entries to the write lane of their target name.
     #[must_use]
     pub fn new(
         context: Arc<Context>,
-        link: Arc<Link>,
+        home: Home,
         dialect: Dialect,
         inspection: Inspection,
         rename: Arc<Rename>,
         input: Receiver<Vec<Key>>,
-        outputs: Vec<Sender<Parcel>>,
+        outputs: Inlets<Parcel>,
     ) -> Self {
         let keys = match context.flow.read_batch {
             Auto::Fixed(keys) => keys.max(1),
             Auto::Measured => BATCH_KEYS,
         };
-        let window = Window::new(context.flow.pipeline, keys);
         Self {
-            waiting: Waiting::new(Limits {
-                keys,
-                bytes: BATCH_BYTES,
-            }),
+            routes: home.nodes.routes(),
             context,
-            link,
+            home,
             dialect,
             inspection,
             rename,
             input,
             outputs,
             shapes: Shapes::default(),
-            window,
-            flying: VecDeque::new(),
-            asked: 0,
-            answers: Vec::new(),
-            prepaid: None,
-            away: None,
+            keys,
+            astray: Vec::new(),
+            detours: Vec::new(),
+            down: None,
+            moved: 0,
             moves: 0,
             backoff: Backoff::default(),
+            turn: 0,
             open: true,
         }
     }
 
     /// Runs until the input is closed and everything is read.
     pub async fn run(mut self) -> anyhow::Result<()> {
-        let mut connection = match self.link.open().await {
-            Ok(connection) => connection,
-            Err(error) => {
-                self.context.give_up(error);
-                self.fail_everything().await;
-                return Ok(());
-            }
-        };
+        let mut pipes = Vec::new();
+        if let End::Lost = self.read(&mut pipes).await {
+            self.fail_everything(pipes).await;
+        }
+        Ok(())
+    }
+
+    async fn read(&mut self, pipes: &mut Vec<ReadPipe>) -> End {
+        if let Err(end) = self.reroute(pipes).await {
+            return end;
+        }
         loop {
-            if let Some(moves) = self.has_moved() {
-                self.moves = moves;
-                let why = "events are heard at another server now";
-                let lost = Lost::Io(std::io::Error::other(why));
-                if !self.recover(&mut connection, lost).await {
-                    self.fail_everything().await;
-                    return Ok(());
-                }
-            }
-            self.fill(&mut connection);
-            match self.take_answers(&mut connection).await {
-                Ok(Ok(())) => {}
-                Ok(Err(Abandoned)) => return Ok(()),
-                Err(lost) => {
-                    if !self.recover(&mut connection, lost).await {
-                        self.fail_everything().await;
-                        return Ok(());
-                    }
-                    continue;
-                }
-            }
-            if self.flying.is_empty() && self.waiting.len() == 0 && !self.open {
-                return Ok(());
-            }
-            if self.flying.is_empty() && self.waiting.len() > 0 {
-                continue;
-            }
-            match self.wait(&mut connection).await {
-                Step::Keys(Some(keys)) => self.take_in(keys),
-                Step::Keys(None) => self.open = false,
-                Step::Moved(Ok(())) => {}
-                Step::Moved(Err(lost)) => {
-                    if !self.recover(&mut connection, lost).await {
-                        self.fail_everything().await;
-                        return Ok(());
-                    }
-                }
+            match self.turn(pipes).await {
+                Ok(false) => {}
+                Ok(true) => return End::Done,
+                Err(end) => return end,
             }
         }
     }
 
-    /// Values are read where events are heard.
+    /// One turn. `true`: all is done.
+    async fn turn(&mut self, pipes: &mut Vec<ReadPipe>) -> Result<bool, End> {
+        if let Some(moves) = self.has_moved() {
+            self.moves = moves;
+            let why = "events are heard at another server now";
+            let lost = Lost::Io(std::io::Error::other(why));
+            self.recover(pipes, 0, lost).await?;
+        }
+        if self.must_reroute() {
+            if pipes.iter().all(|pipe| pipe.flying.is_empty()) {
+                self.reroute(pipes).await?;
+            }
+        } else {
+            self.take_detours(pipes).await?;
+            self.fill(pipes);
+        }
+        let mut place = 0;
+        while let Some(pipe) = pipes.get_mut(place) {
+            match self.take_answers(pipe).await {
+                Ok(taken) => taken?,
+                Err(lost) => {
+                    self.recover(pipes, place, lost).await?;
+                    return Ok(false);
+                }
+            }
+            place += 1;
+        }
+        let flying = pipes.iter().any(|pipe| !pipe.flying.is_empty());
+        let waiting = pipes.iter().any(|pipe| pipe.waiting.len() > 0)
+            || !self.astray.is_empty()
+            || !self.detours.is_empty();
+        if !flying && (waiting || !self.open) {
+            return Ok(!waiting);
+        }
+        match self.wait(pipes).await {
+            Step::Keys(Some(keys)) => self.take_in(keys, pipes),
+            Step::Keys(None) => self.open = false,
+            Step::Moved(_, Ok(())) => {}
+            Step::Moved(place, Err(lost)) => self.recover(pipes, place, lost).await?,
+        }
+        Ok(false)
+    }
+
+    /// Values are read where events are heard; in a cluster both are at the nodes that the slots' table names.
     fn has_moved(&self) -> Option<u64> {
         let moves = self.context.follow.as_ref()?.moves();
-        (moves != self.moves).then_some(moves)
+        (moves != self.moves && !self.home.nodes.is_cluster()).then_some(moves)
     }
 
-    async fn wait(&mut self, connection: &mut Connection) -> Step {
-        let hungry = self.open && self.waiting.len() < 2 * BATCH_KEYS.max(self.waiting.limit());
-        let flying = !self.flying.is_empty();
-        let limit = connection.limit();
+    async fn wait(&mut self, pipes: &mut [ReadPipe]) -> Step {
+        let waiting: usize = pipes.iter().map(|pipe| pipe.waiting.len()).sum();
+        let hungry = self.open && waiting < 2 * BATCH_KEYS.max(self.keys);
+        let flying = pipes.iter().any(|pipe| !pipe.flying.is_empty());
         tokio::select! {
             keys = self.input.receive(), if hungry => Step::Keys(keys),
-            moved = timeout(limit, connection.drive()), if flying => {
-                Step::Moved(moved.unwrap_or(Err(Lost::Timeout(limit))))
-            }
+            (place, moved) = any_moved(pipes, &mut self.turn), if flying => Step::Moved(place, moved),
         }
     }
 
-    fn take_in(&mut self, keys: Vec<Key>) {
+    fn take_in(&mut self, keys: Vec<Key>, pipes: &mut [ReadPipe]) {
         let carriage = self.dialect.carriage;
         for key in keys {
+            let place = match pipes.len() {
+                1 => 0,
+                _ => self.place(&key, pipes),
+            };
+            let Some(pipe) = pipes.get_mut(place) else {
+                // Its slot moved to a node that this lane does not know yet.
+                self.astray.push(key);
+                continue;
+            };
             if self.inspection.is_needed(&key) {
                 let bytes = key.name.len() + 64;
-                self.waiting.add(key, Road::Inspect, bytes);
+                pipe.waiting.add(key, Road::Inspect, bytes);
             } else {
-                self.waiting.add_guessed(key, &self.shapes, carriage);
+                pipe.waiting.add_guessed(key, &self.shapes, carriage);
             }
         }
     }
 
-    /// Sends batches while the window is open; a partial one only where the source would have nothing to do.
-    fn fill(&mut self, connection: &mut Connection) {
-        while self.may_ask() {
-            while self.open && self.waiting.len() < self.waiting.limit() {
+    fn place(&self, key: &Key, pipes: &[ReadPipe]) -> usize {
+        let reader = self.routes.reader(slot(&key.name));
+        let number = reader.map(|node| node.number());
+        let place = pipes
+            .iter()
+            .position(|pipe| Some(pipe.node.number()) == number);
+        place.unwrap_or(usize::MAX)
+    }
+
+    /// Sends batches while the windows are open; a partial one only where the source would have nothing to do.
+    fn fill(&mut self, pipes: &mut [ReadPipe]) {
+        loop {
+            let wants =
+                |pipe: &ReadPipe| pipe.may_ask() && pipe.waiting.len() < pipe.waiting.limit();
+            while self.open
+                && pipes.iter().any(wants)
+                && pipes.iter().map(|pipe| pipe.waiting.len()).sum::<usize>() < 4 * self.keys
+            {
                 let Some(keys) = self.input.try_receive() else {
                     break;
                 };
-                self.take_in(keys);
+                self.take_in(keys, pipes);
             }
-            if !self.flying.iter().any(|batch| batch.strange)
-                && let Some(batch) = self
-                    .waiting
-                    .next_strangers(&self.shapes, self.dialect.carriage)
-            {
-                self.send(batch, connection);
-                continue;
+            let mut sent = false;
+            for pipe in &mut *pipes {
+                if pipe.may_ask()
+                    && let Some(batch) = self.next_batch(pipe)
+                {
+                    self.send(batch, pipe);
+                    sent = true;
+                }
             }
-            let Some(batch) = self.waiting.next(self.flying.len() < 2) else {
+            if !sent {
                 return;
-            };
-            self.send(batch, connection);
+            }
         }
     }
 
-    fn send(&mut self, mut batch: Batch, connection: &mut Connection) {
+    fn next_batch(&self, pipe: &mut ReadPipe) -> Option<Batch> {
+        if !pipe.flying.iter().any(|batch| batch.strange)
+            && let Some(batch) = pipe
+                .waiting
+                .next_strangers(&self.shapes, self.dialect.carriage)
+        {
+            return Some(batch);
+        }
+        pipe.waiting.next(pipe.flying.len() < 2)
+    }
+
+    fn send(&self, mut batch: Batch, pipe: &mut ReadPipe) {
         let now = self
             .context
             .clocks
             .now(Side::Source)
             .unwrap_or_else(clock::now);
-        batch.encode(self.dialect, connection.outgoing(), now);
-        self.window
-            .send(window::load(batch.keys.len(), batch.bytes), Instant::now());
-        self.asked += batch.bytes;
-        self.flying.push_back(batch);
-    }
-
-    /// What is asked for lies in the source's memory until it is read.
-    fn may_ask(&self) -> bool {
-        self.window.is_open() && (self.asked < ASKED_BYTES || self.flying.is_empty())
+        batch.encode(pipe.dialect, pipe.connection.outgoing(), now);
+        pipe.sent(batch);
     }
 
     /// Takes every answer that has come.
-    async fn take_answers(
-        &mut self,
-        connection: &mut Connection,
-    ) -> Result<Result<(), Abandoned>, Lost> {
-        while let Some(head) = self.flying.front_mut() {
+    async fn take_answers(&mut self, pipe: &mut ReadPipe) -> Result<Result<(), Abandoned>, Lost> {
+        while let Some(head) = pipe.flying.front_mut() {
             if head.is_done() {
-                if self.finish(connection).await.is_err() {
+                if self.finish(pipe).await.is_err() {
                     return Ok(Err(Abandoned));
                 }
                 continue;
             }
-            head.skip(connection);
-            let Some(token) = connection.token()? else {
+            head.skip(&mut pipe.connection);
+            let Some(token) = pipe.connection.token()? else {
                 let streaming = head.is_streaming();
-                if let Some(length) = connection.partial().filter(|length| *length >= LONG)
+                if let Some(length) = pipe.connection.partial().filter(|length| *length >= LONG)
                     && streaming
-                    && self.prepaid.is_none()
+                    && pipe.prepaid.is_none()
                 {
-                    if self.settle(connection, None).await.is_err() {
+                    if self.settle(pipe, None).await.is_err() {
                         return Ok(Err(Abandoned));
                     }
-                    self.prepaid = Some(self.context.budget.lease(length + LONG_EXTRA).await);
+                    pipe.prepaid = Some(self.context.budget.lease(length + LONG_EXTRA).await);
                 } else if streaming
-                    && connection.is_crowded()
-                    && !self.answers.is_empty()
-                    && self.settle(connection, None).await.is_err()
+                    && pipe.connection.is_crowded()
+                    && !pipe.answers.is_empty()
+                    && self.settle(pipe, None).await.is_err()
                 {
                     return Ok(Err(Abandoned));
                 }
                 return Ok(Ok(()));
             };
-            let answer = head.accept(token, connection)?;
+            let answer = head.accept(token, &pipe.connection)?;
+            pipe.answers.extend(head.take_together());
             let found = matches!(answer, Answer::Found(_));
             if answer != Answer::Part {
-                self.answers.push(answer);
+                pipe.answers.push(answer);
             }
             if found
-                && let Some(lease) = self.prepaid.take()
-                && self.settle(connection, Some(lease)).await.is_err()
+                && let Some(lease) = pipe.prepaid.take()
+                && self.settle(pipe, Some(lease)).await.is_err()
             {
                 return Ok(Err(Abandoned));
             }
@@ -300,20 +365,20 @@ impl ReadLane {
     }
 
     /// The head batch has all its answers.
-    async fn finish(&mut self, connection: &mut Connection) -> Result<(), Abandoned> {
-        let refusal = self.flying.front_mut().and_then(Batch::take_refusal);
-        let void = self.flying.front().is_some_and(Batch::is_void);
+    async fn finish(&mut self, pipe: &mut ReadPipe) -> Result<(), Abandoned> {
+        let refusal = pipe.flying.front_mut().and_then(Batch::take_refusal);
+        let void = pipe.flying.front().is_some_and(Batch::is_void);
         if refusal.is_none() && !void {
-            self.settle(connection, None).await?;
+            self.settle(pipe, None).await?;
         }
-        let Some(batch) = self.flying.pop_front() else {
+        let Some(batch) = pipe.flying.pop_front() else {
             return Ok(());
         };
-        self.asked = self.asked.saturating_sub(batch.bytes);
+        pipe.asked = pipe.asked.saturating_sub(batch.bytes);
         if batch.strange {
             self.shapes.meet(batch.size);
         }
-        let took = self.window.answer(Instant::now());
+        let took = pipe.window.answer(Instant::now());
         let command = match batch.road {
             Road::Inspect => "MEMORY USAGE",
             Road::Texts | Road::Doubts => "MGET",
@@ -321,20 +386,18 @@ impl ReadLane {
         };
         self.context.stats.latency(Side::Source, command, took, 1);
         if let Some(refusal) = refusal {
-            connection.release();
-            self.answers.clear();
-            if self.waits_for_source(refusal.as_bytes()).await {
-                self.waiting.again(batch);
+            pipe.void();
+            if self.waits_for_source(pipe, refusal.as_bytes()).await {
+                pipe.waiting.again(batch);
             } else {
-                self.refused(batch, &refusal);
+                self.refused(batch, &refusal, pipe);
             }
         } else if void {
-            connection.release();
-            self.answers.clear();
-            self.dialect.expiring = true;
-            self.waiting.again(batch);
+            pipe.void();
+            pipe.dialect.expiring = true;
+            pipe.waiting.again(batch);
         } else {
-            self.away = None;
+            pipe.away = None;
         }
         if !self.context.flow.sleep.is_zero() {
             sleep(self.context.flow.sleep).await;
@@ -342,116 +405,29 @@ impl ReadLane {
         Ok(())
     }
 
-    /// A source that is away for a moment is waited for, as long as one that cannot be reached. `false`: it is not that.
-    async fn waits_for_source(&mut self, refusal: &[u8]) -> bool {
-        if !is_away(refusal) {
-            return false;
-        }
-        let since = *self.away.get_or_insert_with(|| {
-            self.backoff = Backoff::default();
-            Instant::now()
-        });
-        if since.elapsed() >= self.context.flow.reconnect_timeout {
-            return false;
-        }
-        if self.link.may_tell() {
-            let refusal = String::from_utf8_lossy(refusal);
-            warn!(
-                "source {}: {refusal}; asking again",
-                self.link.endpoint().address
-            );
-        }
-        self.context.stats.retried(1);
-        sleep(self.backoff.pause()).await;
-        true
+    /// A connection to a node, and what waits for it.
+    async fn open_pipe(&self, node: Arc<Node>) -> Result<ReadPipe, RunError> {
+        let connection = node.link().open().await?;
+        let limits = Limits {
+            keys: self.keys,
+            bytes: BATCH_BYTES,
+        };
+        let dialect = Dialect {
+            skew: node.link().skew(),
+            ..self.dialect
+        };
+        let window = Window::new(self.context.flow.pipeline, self.keys);
+        Ok(ReadPipe::new(
+            node,
+            connection,
+            Waiting::new(limits),
+            window,
+            dialect,
+        ))
     }
+}
 
-    /// A batch that was refused as a whole: its keys are tried one by one, so that each has its own error.
-    fn refused(&mut self, batch: Batch, refusal: &str) {
-        let alone = batch.keys.len() == 1;
-        let transient = classify(refusal.as_bytes()) == Class::Transient;
-        let failed = batch.failed + u32::from(transient || alone);
-        let again = !alone || (transient && self.context.flow.read_retry.allows(failed));
-        debug!(
-            "a batch of {} keys was refused: {refusal}",
-            batch.keys.len()
-        );
-        for key in batch.keys {
-            if again {
-                self.context.stats.retried(1);
-                self.waiting.retry(key, batch.road, failed);
-            } else {
-                self.context.fail(Side::Source, &key.name, refusal);
-            }
-        }
-    }
-
-    /// The connection is gone: another takes what has no answer, in the same order. `false`: there is none to be had.
-    async fn recover(&mut self, connection: &mut Connection, lost: Lost) -> bool {
-        self.answers.clear();
-        self.prepaid = None;
-        self.window.reset();
-        self.asked = 0;
-        if self.context.is_lost(Side::Source) {
-            return false;
-        }
-        match self.link.reopen(&lost).await {
-            Ok(new) => {
-                *connection = new;
-                if let Some(follow) = &self.context.follow {
-                    follow.reads_at(run_id(connection).await);
-                }
-            }
-            Err(error) => {
-                self.context.give_up(error);
-                return false;
-            }
-        }
-        let mut flying = std::mem::take(&mut self.flying);
-        if let Some(head) = flying.pop_front() {
-            self.retry_head(head, &lost, connection);
-        }
-        for batch in flying {
-            self.context.stats.retried(batch.keys.len() as u64);
-            self.send(batch, connection);
-        }
-        true
-    }
-
-    /// The batch that was being answered when the connection went: it may be what breaks it.
-    fn retry_head(&mut self, mut head: Batch, lost: &Lost, connection: &mut Connection) {
-        head.failed += 1;
-        let failed = head.failed;
-        if self.context.flow.read_retry.allows(failed) {
-            self.context.stats.retried(head.keys.len() as u64);
-            self.send(head, connection);
-            return;
-        }
-        let alone = head.keys.len() == 1;
-        let message = format!("{lost} (tried {failed} times)");
-        for key in head.into_unsettled() {
-            if alone {
-                self.context.fail(Side::Source, &key.name, &message);
-            } else {
-                self.waiting.retry(key, Road::Payloads, 0);
-            }
-        }
-    }
-
-    /// There is no source any more: what was taken in, and what still comes, has failed.
-    async fn fail_everything(&mut self) {
-        let flying = std::mem::take(&mut self.flying);
-        let mut keys: Vec<Key> = flying.into_iter().flat_map(Batch::into_unsettled).collect();
-        keys.append(&mut self.waiting.drain());
-        loop {
-            for key in keys.drain(..) {
-                self.context
-                    .fail(Side::Source, &key.name, "the source is lost");
-            }
-            match self.input.receive().await {
-                Some(more) => keys = more,
-                None => return,
-            }
-        }
-    }
+/// What `keys` with `bytes` of values count for in a window.
+fn load(batch: &Batch) -> usize {
+    window::load(batch.keys.len(), batch.bytes)
 }

@@ -21,7 +21,7 @@ use super::Context;
 use crate::clock;
 use crate::config::{RetryLimit, Side};
 use crate::entry::{Key, Millis};
-use crate::error::{Lost, RunError};
+use crate::error::{Class, Lost, RunError, classify};
 use crate::queue::Receiver;
 use crate::reading::BATCH_KEYS;
 use crate::stats::{Difference, DifferenceKind, Step};
@@ -65,6 +65,11 @@ fn fail(context: &Context, side: Side, key: &Key, error: &str) {
     context.stats.failed(Step::Compare, &key.name, error);
 }
 
+/// Whether the key is at another node, or its cluster cannot tell for now.
+fn is_astray(error: &str) -> bool {
+    classify(error.as_bytes()) == Class::Moved
+}
+
 /// A key that differed when it was looked at.
 #[derive(Debug, Clone)]
 pub struct Suspect {
@@ -78,6 +83,7 @@ pub struct Suspect {
 #[derive(Debug, Default, Clone)]
 pub struct Suspects {
     found: Arc<Mutex<Vec<Suspect>>>,
+    astray: Arc<Mutex<Vec<Key>>>,
 }
 
 impl Suspects {
@@ -85,6 +91,19 @@ impl Suspects {
     #[must_use]
     pub fn take(&self) -> Vec<Suspect> {
         std::mem::take(&mut self.found.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Keys that were not at the nodes that were asked, since the last time: their slots have moved.
+    #[must_use]
+    pub fn take_astray(&self) -> Vec<Key> {
+        std::mem::take(&mut self.astray.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn lead_astray(&self, keys: impl IntoIterator<Item = Key>) {
+        self.astray
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(keys);
     }
 
     fn add(&self, suspects: Vec<Suspect>) {
@@ -171,9 +190,25 @@ impl VerifyLane {
     /// Runs until the input is closed and everything is compared.
     pub async fn run(mut self) -> anyhow::Result<()> {
         if let Err(error) = self.compare().await {
+            if matches!(error, RunError::Left { .. }) {
+                return self.leave().await;
+            }
             self.context.give_up(error);
             // Whoever deals keys must not wait for a lane that has ended.
             while self.input.receive().await.is_some() {}
+        }
+        Ok(())
+    }
+
+    /// A node has lost its slots: the keys are looked for elsewhere.
+    async fn leave(mut self) -> anyhow::Result<()> {
+        for half in [&mut self.source, &mut self.target] {
+            let flying = std::mem::take(&mut half.flying);
+            let keys = flying.into_iter().flat_map(|question| question.keys);
+            self.suspects.lead_astray(keys);
+        }
+        while let Some(keys) = self.input.receive().await {
+            self.suspects.lead_astray(keys);
         }
         Ok(())
     }
@@ -272,10 +307,15 @@ impl VerifyLane {
         let mut names = Vec::with_capacity(question.keys.len());
         let mut keys = Vec::with_capacity(question.keys.len());
         let mut expected = Vec::with_capacity(question.keys.len());
-        let asked = question.keys.len();
+        let mut asked = question.keys.len();
+        let mut astray = Vec::new();
         for (key, state) in question.keys.into_iter().zip(question.seen) {
             if let Some(error) = &state.error {
-                fail(&self.context, Side::Source, &key, error);
+                if is_astray(error) {
+                    astray.push(key);
+                } else {
+                    fail(&self.context, Side::Source, &key, error);
+                }
                 continue;
             }
             if state.expiry == NO_KEY || !self.terms.wants(&state.kind, state.memory) {
@@ -289,6 +329,8 @@ impl VerifyLane {
             keys.push(key);
             expected.push(state);
         }
+        asked -= astray.len();
+        self.suspects.lead_astray(astray);
         self.context.stats.compared((asked - keys.len()) as u64);
         if keys.is_empty() {
             return;
@@ -303,10 +345,11 @@ impl VerifyLane {
     }
 
     fn take_target(&mut self, target: &mut Connection) -> Result<(), Lost> {
-        let shift = self.context.clocks.shift();
+        let shift = self.context.clocks.shift() + self.target.link.skew() - self.source.link.skew();
         while let Some(question) = self.target.next_answered(target)? {
-            self.context.stats.compared(question.keys.len() as u64);
             let mut suspects = Vec::new();
+            let mut astray = Vec::new();
+            let asked = question.keys.len();
             for ((key, expected), seen) in question
                 .keys
                 .into_iter()
@@ -314,7 +357,11 @@ impl VerifyLane {
                 .zip(question.seen)
             {
                 if let Some(error) = &seen.error {
-                    fail(&self.context, Side::Target, &key, error);
+                    if is_astray(error) {
+                        astray.push(key);
+                    } else {
+                        fail(&self.context, Side::Target, &key, error);
+                    }
                 } else if let Some(kind) = self.differ(&expected, &seen, shift) {
                     let difference = Difference {
                         key: key.name.to_vec(),
@@ -323,6 +370,8 @@ impl VerifyLane {
                     suspects.push(Suspect { key, difference });
                 }
             }
+            self.context.stats.compared((asked - astray.len()) as u64);
+            self.suspects.lead_astray(astray);
             if !suspects.is_empty() {
                 self.suspects.add(suspects);
             }

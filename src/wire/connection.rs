@@ -151,7 +151,8 @@ impl Connection {
             .map_err(Lost::from)
     }
 
-    fn poll_drive(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Lost>> {
+    /// [`Connection::drive`], once.
+    pub fn poll_drive(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Lost>> {
         let sent = self.poll_send(cx)?;
         let room = self.incoming.room();
         let read = pin!(self.stream.read_buf(room)).poll(cx);

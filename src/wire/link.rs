@@ -1,15 +1,17 @@
 //! One side's endpoint and how to come back to it: reconnection with backoff, told once a second, never given up early.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 use super::connection::{Connection, Reply};
 use super::dial::connect;
-use crate::config::Endpoint;
+use crate::config::{Address, Endpoint};
+use crate::entry::Millis;
 use crate::error::{ConnectError, Lost, RunError};
 use crate::retry::Backoff;
 use crate::stats::Stats;
@@ -24,6 +26,13 @@ pub struct Link {
     stats: Arc<Stats>,
     born: Instant,
     told: AtomicU64,
+    /// READONLY: a replica of a cluster answers reads, and says MOVED to all without it.
+    replica: bool,
+    /// Rung when the server cannot be reached: its cluster may know more.
+    bell: Option<Arc<Notify>>,
+    /// The cluster has given its slots to others.
+    retired: AtomicBool,
+    skew: AtomicI64,
 }
 
 impl Link {
@@ -45,13 +54,69 @@ impl Link {
             stats,
             born: Instant::now(),
             told: AtomicU64::new(0),
+            replica: false,
+            bell: None,
+            retired: AtomicBool::new(false),
+            skew: AtomicI64::new(0),
         }
+    }
+
+    /// A link to another node of the same cluster. `bell` is rung when it cannot be reached; `replica`: it may be one.
+    #[must_use]
+    pub fn to_node(&self, host: &str, port: u16, replica: bool, bell: Arc<Notify>) -> Self {
+        let endpoint = Endpoint {
+            address: Address::Tcp {
+                host: host.to_owned(),
+                port,
+            },
+            ..Endpoint::clone(&self.endpoint)
+        };
+        let endpoint = Arc::new(endpoint);
+        Self {
+            replica,
+            bell: Some(bell),
+            ..Self::new(
+                endpoint,
+                self.reconnects,
+                self.patience,
+                self.quiet_reads,
+                self.stats.clone(),
+            )
+        }
+    }
+
+    /// The cluster has given its slots to others, or has given it some again: nobody waits for one that has none.
+    pub fn retire(&self, retired: bool) {
+        self.retired.store(retired, Ordering::Relaxed);
+    }
+
+    /// Whether the cluster has given its slots to others.
+    #[must_use]
+    pub fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Relaxed)
+    }
+
+    /// Its clock minus that of its cluster's first node, where the two differ: milliseconds.
+    #[must_use]
+    pub fn skew(&self) -> Millis {
+        self.skew.load(Ordering::Relaxed)
+    }
+
+    /// What was measured of its clock.
+    pub fn set_skew(&self, skew: Millis) {
+        self.skew.store(skew, Ordering::Relaxed);
     }
 
     /// The endpoint.
     #[must_use]
-    pub fn endpoint(&self) -> &Endpoint {
+    pub fn endpoint(&self) -> &Arc<Endpoint> {
         &self.endpoint
+    }
+
+    /// How long a server that is away is waited for.
+    #[must_use]
+    pub fn patience(&self) -> Duration {
+        self.patience
     }
 
     /// Opens a connection for the bulk. A server that is loading, or away for a moment, is waited for.
@@ -76,6 +141,15 @@ impl Link {
         let mut backoff = Backoff::default();
         let mut why = why.to_owned();
         loop {
+            if self.is_retired() {
+                return Err(RunError::Left {
+                    side: self.endpoint.side,
+                    address: self.endpoint.address.to_string(),
+                });
+            }
+            if let Some(bell) = &self.bell {
+                bell.notify_one();
+            }
             if self.may_tell() {
                 let left = self.patience.saturating_sub(start.elapsed()).as_secs();
                 warn!(
@@ -112,6 +186,9 @@ impl Link {
         }
         if self.quiet_reads {
             connection.request(&[b"CLIENT", b"NO-TOUCH", b"ON"]).await?;
+        }
+        if self.replica {
+            connection.request(&[b"READONLY"]).await?;
         }
         Ok(connection)
     }

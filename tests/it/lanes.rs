@@ -10,10 +10,13 @@ use proptest::prelude::*;
 use riot::config::{
     Address, Auto, Carriage, Endpoint, Flow, Password, Resp, RetryLimit, Side, SkipLimit,
 };
+use riot::deal::{Deal, Inlets};
 use riot::entry::{Entry, Key, Parcel, Value};
+use riot::nodes::Nodes;
 use riot::queue::queue;
 use riot::signal::Stop;
 use riot::stage::Context;
+use riot::stage::Home;
 use riot::stage::read::{self, Inspection, ReadLane};
 use riot::stage::write::{self, WriteLane};
 use riot::stats::Stats;
@@ -50,7 +53,8 @@ fn flow(batch: usize, pipeline: usize) -> Flow {
     }
 }
 
-fn link<B: Behaviour>(side: Side, fake: &Fake<B>, stats: &Arc<Stats>) -> Arc<Link> {
+/// Where a lane's keys are: all at the one server, whatever their lane.
+fn home<B: Behaviour>(side: Side, fake: &Fake<B>, stats: &Arc<Stats>) -> Home {
     let endpoint = Endpoint {
         side,
         address: Address::Tcp {
@@ -69,13 +73,18 @@ fn link<B: Behaviour>(side: Side, fake: &Fake<B>, stats: &Arc<Stats>) -> Arc<Lin
         cluster: false,
         read_from: riot::config::ReadFrom::Upstream,
     };
-    Arc::new(Link::new(
+    let link = Link::new(
         Arc::new(endpoint),
         true,
         Duration::from_secs(60),
         false,
         stats.clone(),
-    ))
+    );
+    Home {
+        nodes: Arc::new(Nodes::single(Arc::new(link), stats.clone())),
+        deal: Deal::by_road(1),
+        lane: 0,
+    }
 }
 
 fn context(flow: Flow) -> Arc<Context> {
@@ -177,6 +186,7 @@ async fn write_all(
         multi_exec: seed.is_multiple_of(3),
         wait: (0, 0),
         drop_expiry: false,
+        cluster: false,
     };
     let total = entries.len() as u64;
     let mut stages = JoinSet::new();
@@ -184,16 +194,17 @@ async fn write_all(
     for _ in 0..lanes {
         let (sender, receiver) = queue::<Parcel>(batch * 2, usize::MAX);
         outputs.push(sender);
-        let link = link(Side::Target, &fake, &context.stats);
-        stages.spawn(WriteLane::new(context.clone(), link, dialect, receiver).run());
+        let home = home(Side::Target, &fake, &context.stats);
+        stages.spawn(WriteLane::new(context.clone(), home, dialect, receiver).run());
     }
     let mut random = fastrand::Rng::with_seed(seed);
+    let deal = Deal::by_road(lanes);
     let mut left = entries.into_iter().peekable();
     while left.peek().is_some() {
         let piece: Vec<Entry> = left.by_ref().take(random.usize(1..=2 * batch)).collect();
         let mut parcels: Vec<Vec<Entry>> = vec![Vec::new(); lanes];
         for entry in piece {
-            parcels[entry.key.lane(lanes)].push(entry);
+            parcels[deal.lane_of(&entry.key)].push(entry);
         }
         for (output, entries) in outputs.iter().zip(parcels) {
             if !entries.is_empty() {
@@ -291,6 +302,8 @@ async fn read_all(
         time: false,
         kinds: false,
         memory: None,
+        cluster: false,
+        skew: 0,
         carriage: Carriage::Auto,
     };
     let rewrite = riot::config::Rewrite {
@@ -302,12 +315,15 @@ async fn read_all(
     let (output, mut parcels) = queue::<Parcel>(1000, usize::MAX);
     let lane = ReadLane::new(
         context.clone(),
-        link(Side::Source, &fake, &context.stats),
+        home(Side::Source, &fake, &context.stats),
         dialect,
         Inspection::default(),
         Arc::new(Rename::new(&rewrite, 0, 0)),
         receiver,
-        vec![output],
+        Inlets {
+            lanes: vec![output],
+            deal: Deal::by_road(1),
+        },
     );
     let feed = async move {
         let mut random = fastrand::Rng::with_seed(seed);

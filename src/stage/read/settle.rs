@@ -5,16 +5,18 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::{Abandoned, ReadLane};
+use super::pipe::ReadPipe;
+use super::{Abandoned, Detour, ReadLane};
 use crate::config::{Carriage, Side};
+use crate::deal::Inlets;
 use crate::entry::{Cause, Entry, Key, Millis, Parcel, Value};
 use crate::error::{Class, classify};
 use crate::output::KEYS;
 use crate::queue::Lease;
 use crate::reading::{Answer, Batch, LONG, Road, payload};
+use crate::slots::slot;
 use crate::stats::SkipReason;
 use crate::text::printable;
-use crate::wire::Connection;
 
 /// How often a value and an expiry that do not belong together are read again.
 const TORN_TRIES: u32 = 100;
@@ -25,16 +27,16 @@ impl ReadLane {
     /// Turns the answers so far into entries and sends them on.
     pub(super) async fn settle(
         &mut self,
-        connection: &mut Connection,
+        pipe: &mut ReadPipe,
         lease: Option<Lease>,
     ) -> Result<(), Abandoned> {
-        let released = connection.release();
-        let Some(mut head) = self.flying.pop_front() else {
+        let released = pipe.connection.release();
+        let Some(mut head) = pipe.flying.pop_front() else {
             return Ok(());
         };
-        let mut entries = Vec::with_capacity(self.answers.len());
+        let mut entries = Vec::with_capacity(pipe.answers.len());
         let mut bytes = 0;
-        for answer in std::mem::take(&mut self.answers) {
+        for answer in std::mem::take(&mut pipe.answers) {
             match answer {
                 Answer::Found(found) => {
                     bytes += found.span.len;
@@ -46,7 +48,7 @@ impl ReadLane {
                     self.shapes.learn(&key.name, text, value.len());
                     if text && !found.text && self.dialect.carriage == Carriage::Auto {
                         // Taken for something else: a string crosses all versions as what it is.
-                        self.waiting.add(key, Road::Texts, value.len());
+                        pipe.waiting.add(key, Road::Texts, value.len());
                         continue;
                     }
                     let kind = if found.text {
@@ -75,15 +77,25 @@ impl ReadLane {
                         expiry: found.expiry,
                     });
                 }
-                other => self.settle_other(&mut head, other, &mut entries),
+                other => self.settle_other(pipe, &mut head, other, &mut entries),
             }
         }
-        self.flying.push_front(head);
+        if !entries.is_empty() {
+            self.down = None;
+            self.moved = 0;
+        }
+        pipe.flying.push_front(head);
         self.context.stats.read_bytes(bytes as u64);
         self.send_on(entries, lease).await
     }
 
-    fn settle_other(&mut self, head: &mut Batch, answer: Answer, entries: &mut Vec<Entry>) {
+    fn settle_other(
+        &mut self,
+        pipe: &mut ReadPipe,
+        head: &mut Batch,
+        answer: Answer,
+        entries: &mut Vec<Entry>,
+    ) {
         let (Answer::Gone(row)
         | Answer::NoText(row)
         | Answer::NoTextOrGone(row)
@@ -95,6 +107,16 @@ impl ReadLane {
         };
         let Some(key) = head.settle(*row) else { return };
         match answer {
+            Answer::Gone(_) if self.only_replica_says_so(&key, pipe) => {
+                if let Some(node) = self.routes.master(slot(&key.name)).cloned() {
+                    self.detours.push(Detour {
+                        key,
+                        road: Road::Payloads,
+                        node,
+                        asking: false,
+                    });
+                }
+            }
             Answer::Gone(_) if self.rename.needs_type() => {
                 self.context.stats.skipped(SkipReason::Nameless, 1);
             }
@@ -108,11 +130,11 @@ impl ReadLane {
             }
             Answer::NoText(_) => {
                 self.shapes.learn_no_text(&key.name);
-                self.waiting.add(key, Road::Payloads, LONG);
+                pipe.waiting.add(key, Road::Payloads, LONG);
             }
-            Answer::NoTextOrGone(_) => self.waiting.add(key, Road::Doubts, DOUBTED),
+            Answer::NoTextOrGone(_) => pipe.waiting.add(key, Road::Doubts, DOUBTED),
             Answer::Torn(_) if head.failed < TORN_TRIES => {
-                self.waiting.retry(key, head.road, head.failed + 1);
+                pipe.waiting.retry(key, head.road, head.failed + 1);
             }
             Answer::Torn(_) => {
                 self.context.fail(
@@ -121,22 +143,40 @@ impl ReadLane {
                     "its expiry changes faster than it can be read",
                 );
             }
+            Answer::Failed(_, message)
+                if self.home.nodes.is_cluster() && classify(message.as_bytes()) == Class::Moved =>
+            {
+                self.redirected(key, head.road, &message, &pipe.node);
+            }
             Answer::Failed(_, message) => {
                 let failed = head.failed + 1;
                 if classify(message.as_bytes()) == Class::Transient
                     && self.context.flow.read_retry.allows(failed)
                 {
                     self.context.stats.retried(1);
-                    self.waiting.retry(key, head.road, failed);
+                    pipe.waiting.retry(key, head.road, failed);
                 } else {
                     self.context.fail(Side::Source, &key.name, &message);
                 }
             }
             Answer::Inspected(row, memory) => {
-                entries.extend(self.inspected(key, head.kind(row), memory));
+                entries.extend(self.inspected(pipe, key, head.kind(row), memory));
             }
             Answer::Part | Answer::Found(_) => {}
         }
+    }
+
+    /// A replica that has no such key proves nothing: while its slot moves, only the master knows of the key.
+    fn only_replica_says_so(&self, key: &Key, pipe: &ReadPipe) -> bool {
+        if !self.home.nodes.is_cluster() {
+            return false;
+        }
+        let slot = slot(&key.name);
+        self.routes.reads_replica(slot)
+            && self
+                .routes
+                .reader(slot)
+                .is_some_and(|reader| reader.number() == pipe.node.number())
     }
 
     /// A key may have changed its type since that was looked at.
@@ -192,7 +232,13 @@ impl ReadLane {
     }
 
     /// A key that was looked at is read, or skipped. One that changed may have been wanted before.
-    fn inspected(&mut self, key: Key, kind: Option<&[u8]>, memory: Option<u64>) -> Option<Entry> {
+    fn inspected(
+        &self,
+        pipe: &mut ReadPipe,
+        key: Key,
+        kind: Option<&[u8]>,
+        memory: Option<u64>,
+    ) -> Option<Entry> {
         if let Some(kind) = kind
             && kind != b"none"
             && !self.inspection.wants(kind)
@@ -208,7 +254,7 @@ impl ReadLane {
             );
             return self.unwanted(key, SkipReason::MemoryLimit);
         }
-        self.waiting
+        pipe.waiting
             .add_guessed(key, &self.shapes, self.dialect.carriage);
         None
     }
@@ -254,23 +300,20 @@ impl ReadLane {
                 tracing::info!(target: KEYS, "read {}", printable(&entry.key.name));
             }
         }
-        let lanes = self.outputs.len();
+        let Inlets { lanes, deal } = &self.outputs;
         let mut parcels: Vec<Vec<Entry>> = Vec::new();
-        parcels.resize_with(lanes, Vec::new);
-        let first = entries.first().map_or(0, |entry| entry.key.lane(lanes));
-        if entries.iter().all(|entry| entry.key.lane(lanes) == first) {
-            if let Some(parcel) = parcels.get_mut(first) {
-                *parcel = entries;
-            }
+        parcels.resize_with(lanes.len(), Vec::new);
+        if let [parcel] = parcels.as_mut_slice() {
+            *parcel = entries;
         } else {
             for entry in entries {
-                if let Some(parcel) = parcels.get_mut(entry.key.lane(lanes)) {
+                if let Some(parcel) = parcels.get_mut(deal.lane_of(&entry.key)) {
                     parcel.push(entry);
                 }
             }
         }
         let mut lease = lease;
-        for (output, entries) in self.outputs.iter().zip(parcels) {
+        for (output, entries) in lanes.iter().zip(parcels) {
             if entries.is_empty() {
                 continue;
             }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Suspect, Suspects, fail};
+use super::{Suspect, Suspects, fail, is_astray};
 use crate::changed::Overflow;
 use crate::config::{Selection, Side};
 use crate::entry::{Key, road};
@@ -101,10 +101,15 @@ impl ExtraLane {
 
     /// Runs until the input is closed and every key was looked for.
     pub async fn run(mut self) -> anyhow::Result<()> {
-        if let Err(error) = self.search().await {
+        let Err(error) = self.search().await else {
+            return Ok(());
+        };
+        if !matches!(error, RunError::Left { .. }) {
             self.context.give_up(error);
-            // Whoever deals keys must not wait for a lane that has ended.
-            while self.input.receive().await.is_some() {}
+        }
+        // Whoever deals keys must not wait for a lane that has ended. A node that has lost its slots is not asked again.
+        while let Some(keys) = self.input.receive().await {
+            self.suspects.lead_astray(keys);
         }
         Ok(())
     }
@@ -137,7 +142,13 @@ impl ExtraLane {
                         if !self.context.flow.read_retry.allows(failed) {
                             return Err(link.unusable(&format!("{lost} (tried {failed} times)")));
                         }
-                        *connection = link.reopen(&lost).await?;
+                        match link.reopen(&lost).await {
+                            Ok(new) => *connection = new,
+                            Err(error) => {
+                                self.suspects.lead_astray(keys);
+                                return Err(error);
+                            }
+                        }
                     }
                 }
             }
@@ -163,6 +174,10 @@ impl ExtraLane {
         for (place, key) in keys.iter().enumerate() {
             let kind = match kinds.get(place) {
                 Some(Reply::Bytes(kind)) => Some(kind.as_ref()),
+                Some(Reply::Error(error)) if is_astray(error) => {
+                    self.suspects.lead_astray([key.clone()]);
+                    continue;
+                }
                 _ => None,
             };
             if let Some(name) = self.extra.source_name(&key.name, kind) {
@@ -203,6 +218,12 @@ impl ExtraLane {
         answered
             .filter_map(|(candidate, reply)| match reply {
                 Reply::Integer(found) => (found != number).then_some(candidate),
+                Reply::Error(error) if is_astray(&error) => {
+                    let road = candidate.target.clone();
+                    self.suspects
+                        .lead_astray([Key::new(candidate.target, &road)]);
+                    None
+                }
                 Reply::Error(error) => {
                     let key = Key::new(candidate.source, &candidate.target);
                     fail(&self.context, side, &key, &error);

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::half::Half;
 use super::question::NO_EXPIRY;
 use super::sheet::{Look, Sheet};
-use super::{Suspect, Suspects, Terms, fail};
+use super::{Suspect, Suspects, Terms, fail, is_astray};
 use crate::config::{Auto, Carriage, Side};
 use crate::entry::{Key, Millis};
 use crate::error::{Lost, RunError};
@@ -91,9 +91,25 @@ impl FullLane {
     /// Runs until the input is closed and everything is compared.
     pub async fn run(mut self) -> anyhow::Result<()> {
         if let Err(error) = self.compare().await {
+            if matches!(error, RunError::Left { .. }) {
+                return self.leave().await;
+            }
             self.context.give_up(error);
             // Whoever deals keys must not wait for a lane that has ended.
             while self.input.receive().await.is_some() {}
+        }
+        Ok(())
+    }
+
+    /// A node has lost its slots: the keys are looked for elsewhere.
+    async fn leave(mut self) -> anyhow::Result<()> {
+        let sheets = self.sheets.drain().flat_map(|(_, sheet)| sheet.keys);
+        self.suspects.lead_astray(sheets);
+        self.suspects.lead_astray(self.waiting.drain());
+        let doubts = self.doubts.drain(..).map(|doubt| doubt.key);
+        self.suspects.lead_astray(doubts);
+        while let Some(keys) = self.input.receive().await {
+            self.suspects.lead_astray(keys);
         }
         Ok(())
     }
@@ -325,11 +341,20 @@ impl FullLane {
         let doubts: Vec<Doubt> = self.doubts.drain(..self.doubts.len().min(DOUBTS)).collect();
         let budget = usize::try_from(self.context.flow.memory_budget).unwrap_or(usize::MAX);
         let verdicts = loop {
-            let shift: Millis = self.context.clocks.shift();
+            let skew: Millis = self.target.link.skew() - self.source.link.skew();
+            let shift: Millis = self.context.clocks.shift() + skew;
             match types::compare(source, target, &doubts, &self.terms.values, shift, budget).await {
                 Ok(verdicts) => break verdicts,
-                Err((Side::Source, lost)) => self.source.recover(source, lost, retry).await?,
-                Err((Side::Target, lost)) => self.target.recover(target, lost, retry).await?,
+                Err((side, lost)) => {
+                    let recovered = match side {
+                        Side::Source => self.source.recover(source, lost, retry).await,
+                        Side::Target => self.target.recover(target, lost, retry).await,
+                    };
+                    if let Err(error) = recovered {
+                        self.doubts.extend(doubts);
+                        return Err(error);
+                    }
+                }
             }
         };
         let mut suspects = Vec::new();
@@ -347,6 +372,9 @@ impl FullLane {
                         key: doubt.key,
                         difference,
                     });
+                }
+                Verdict::Failed(_, error) if is_astray(&error) => {
+                    self.suspects.lead_astray([doubt.key]);
                 }
                 Verdict::Failed(side, error) => fail(&self.context, side, &doubt.key, &error),
             }

@@ -39,6 +39,10 @@ impl Half {
         keys: usize,
     ) -> Self {
         let window = Window::new(context.flow.pipeline, keys);
+        let dialect = Dialect {
+            skew: link.skew(),
+            ..dialect
+        };
         Self {
             side,
             link,
@@ -115,6 +119,9 @@ impl Half {
                 return Ok(());
             };
             let answer = head.accept(token, connection)?;
+            for answer in head.take_together() {
+                note(answer, head, page, connection);
+            }
             note(answer, head, page, connection);
             if self.lease.take().is_some() && head.is_streaming() {
                 // The digest is all that is kept of a long value.

@@ -3,13 +3,16 @@
 use std::collections::HashSet;
 use std::time::Instant;
 
+use super::redo::Again;
 use crate::entry::{Entry, Millis, Value};
 use crate::error::Lost;
 use crate::queue::Lease;
+use crate::slots::slot;
 use crate::wire::{Connection, Outgoing, Token};
 
 /// What the target can do, and what is wanted around a batch.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one ability or wish")]
 pub struct Dialect {
     /// SET … PXAT (6.2); before: SET and PEXPIREAT in MULTI.
     pub pxat: bool,
@@ -19,6 +22,8 @@ pub struct Dialect {
     pub wait: (u32, u64),
     /// Keys are written without their expiry.
     pub drop_expiry: bool,
+    /// Keys lie in slots of their own: no command may name keys of two.
+    pub cluster: bool,
 }
 
 /// The clocks' part of a batch.
@@ -59,6 +64,8 @@ enum Due {
     Number,
     /// WAIT's number.
     Replicas,
+    /// The status of ASKING.
+    Asked,
 }
 
 /// A batch, in flight or to be sent.
@@ -72,6 +79,8 @@ pub(super) struct Batch {
     pub(super) failed: u32,
     /// Each key has a command of its own.
     pub(super) careful: bool,
+    /// The keys are on their way to the node that is written to: it must be asked for each.
+    pub(super) asking: bool,
     order: Vec<usize>,
     due: Vec<Due>,
     next: usize,
@@ -95,6 +104,7 @@ impl Batch {
             lease,
             failed: 0,
             careful: false,
+            asking: false,
             order: Vec::new(),
             due: Vec::new(),
             next: 0,
@@ -105,6 +115,21 @@ impl Batch {
             kinds: Vec::new(),
             sent: Instant::now(),
         }
+    }
+
+    /// An entry joins, with its part of the lease.
+    pub(super) fn take(&mut self, entry: Entry, lease: &mut Lease) {
+        let cost = entry.cost();
+        self.bytes += cost;
+        self.lease.merge(lease.split(cost));
+        self.entries.push(entry);
+    }
+
+    /// An entry joins that is done again.
+    pub(super) fn add(&mut self, again: Again) {
+        self.bytes += again.entry.cost();
+        self.lease.merge(again.lease);
+        self.entries.push(again.entry);
     }
 
     pub(super) fn is_done(&self) -> bool {
@@ -206,6 +231,56 @@ impl Batch {
         }
     }
 
+    /// Entries of the order that one command may name: in a cluster those that follow each other and have one slot.
+    fn groups(&self, first: usize, count: usize, dialect: Dialect) -> Vec<(usize, usize)> {
+        if count == 0 {
+            return Vec::new();
+        }
+        if !dialect.cluster {
+            return vec![(first, count)];
+        }
+        let rows = self.order.iter().skip(first).take(count);
+        let slots: Vec<u16> = rows
+            .filter_map(|row| self.entries.get(*row))
+            .map(|entry| slot(&entry.key.name))
+            .collect();
+        let mut next = first;
+        let groups = slots.chunk_by(|one, other| one == other).map(|same| {
+            let group = (next, same.len());
+            next += same.len();
+            group
+        });
+        groups.collect()
+    }
+
+    fn encode_sets(&mut self, first: usize, count: usize, out: &mut Outgoing) {
+        let command = if count == 1 { "SET" } else { "MSET" };
+        out.command(1 + 2 * count);
+        out.word(command.as_bytes());
+        for row in self.order.iter().skip(first).take(count) {
+            if let Some(entry) = self.entries.get(*row) {
+                out.word(&entry.key.name);
+                if let Value::Text(value) = &entry.value {
+                    out.value(value);
+                }
+            }
+        }
+        uses(&mut self.commands, command);
+        self.due.push(Due::Rows { first, count });
+    }
+
+    fn encode_deletes(&mut self, first: usize, count: usize, out: &mut Outgoing) {
+        out.command(1 + count);
+        out.word(b"DEL");
+        for row in self.order.iter().skip(first).take(count) {
+            if let Some(entry) = self.entries.get(*row) {
+                out.word(&entry.key.name);
+            }
+        }
+        uses(&mut self.commands, "DEL");
+        self.due.push(Due::Rows { first, count });
+    }
+
     fn encode_grouped(
         &mut self,
         ways: &[Way],
@@ -226,43 +301,11 @@ impl Batch {
         let deletes = self.order.len() - sets;
         self.order
             .extend(of(|way| !matches!(way, Way::Set | Way::Delete)));
-        if sets > 0 {
-            out.command(1 + 2 * sets);
-            out.word(b"MSET");
-            for entry in self
-                .order
-                .iter()
-                .take(sets)
-                .filter_map(|row| self.entries.get(*row))
-            {
-                out.word(&entry.key.name);
-                if let Value::Text(value) = &entry.value {
-                    out.value(value);
-                }
-            }
-            uses(&mut self.commands, "MSET");
-            self.due.push(Due::Rows {
-                first: 0,
-                count: sets,
-            });
+        for (first, count) in self.groups(0, sets, dialect) {
+            self.encode_sets(first, count, out);
         }
-        if deletes > 0 {
-            out.command(1 + deletes);
-            out.word(b"DEL");
-            for entry in self
-                .order
-                .iter()
-                .skip(sets)
-                .take(deletes)
-                .filter_map(|row| self.entries.get(*row))
-            {
-                out.word(&entry.key.name);
-            }
-            uses(&mut self.commands, "DEL");
-            self.due.push(Due::Rows {
-                first: sets,
-                count: deletes,
-            });
+        for (first, count) in self.groups(sets, deletes, dialect) {
+            self.encode_deletes(first, count, out);
         }
         for place in sets + deletes..self.order.len() {
             let Some(row) = self.order.get(place).copied() else {
@@ -288,11 +331,16 @@ impl Batch {
             entries,
             due,
             commands,
+            asking,
             ..
         } = self;
         let Some(entry) = entries.get(row) else {
             return;
         };
+        if *asking {
+            out.words(&[b"ASKING"]);
+            due.push(Due::Asked);
+        }
         let name = &entry.key.name;
         let answer = Due::Rows {
             first: place,
@@ -387,12 +435,13 @@ impl Batch {
                         Due::Rows { first, count } => self.fail_rows(first, count, &message),
                         Due::Kind(place) => self.fail_rows(place, 1, &message),
                         Due::Number => {}
-                        Due::Envelope | Due::Executed | Due::Replicas => break,
+                        Due::Envelope | Due::Executed | Due::Replicas | Due::Asked => break,
                     }
                     self.next += 1;
                 }
             }
-            (Due::Rows { .. }, Token::Simple(_) | Token::Integer(_)) => {}
+            (Due::Rows { .. }, Token::Simple(_) | Token::Integer(_))
+            | (Due::Asked, Token::Simple(_) | Token::Error(_)) => {}
             (Due::Kind(place), Token::Simple(span) | Token::Bulk(span)) => {
                 if let Some(row) = self.order.get(place) {
                     self.kinds.push((*row, connection.bytes(span).to_vec()));

@@ -1,12 +1,14 @@
 //! Connections that were lost with something in flight: they are closed at the server before anything newer is written.
 
 use super::WriteLane;
-use crate::wire::{Connection, Reply};
+use super::pipe::WritePipe;
+use crate::wire::Reply;
 
 impl WriteLane {
     /// What a lost connection still holds must not be executed after what is written on the new one.
-    pub(super) async fn bury(&mut self, connection: &mut Connection) {
-        while let Some(old) = self.graves.pop() {
+    pub(super) async fn bury(&mut self, pipe: &mut WritePipe) {
+        let mut graves = self.graves.remove(&pipe.node.number()).unwrap_or_default();
+        while let Some(old) = graves.pop() {
             let killed = match &old {
                 Some(old) => {
                     let words: [&[u8]; 6] = [
@@ -17,12 +19,13 @@ impl WriteLane {
                         b"ADDR",
                         old.address.as_bytes(),
                     ];
-                    match connection.request(&words).await {
+                    match pipe.connection.request(&words).await {
                         Ok(Reply::Error(error)) => Err(error),
                         Ok(_) => Ok(()),
                         Err(_) => {
                             // The next connection does it.
-                            self.graves.push(Some(old.clone()));
+                            graves.push(Some(old.clone()));
+                            self.graves.insert(pipe.node.number(), graves);
                             return;
                         }
                     }

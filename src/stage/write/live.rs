@@ -26,12 +26,8 @@ impl WriteLane {
             self.context.stats.skipped(SkipReason::OtherType, 1);
         } else {
             entry.value = Value::Gone;
-            self.redo.push(Again {
-                entry,
-                lease: Lease::default(),
-                failed: 0,
-                why: String::new(),
-            });
+            let again = Again::new(entry, Lease::default(), 0, String::new());
+            self.redo.push(again);
         }
     }
 

@@ -1,12 +1,13 @@
 //! Entries that must be written again once nothing is in flight: in their order, without those that were overtaken.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::batch::Batch;
 use crate::entry::Entry;
+use crate::nodes::Node;
 use crate::queue::Lease;
 use crate::retry::Backoff;
 
@@ -25,6 +26,33 @@ pub(super) struct Again {
     /// Tries that failed for a reason that may pass.
     pub(super) failed: u32,
     pub(super) why: String,
+    /// Where it must be written, and how.
+    pub(super) way: Way,
+}
+
+/// Where an entry is done again.
+#[derive(Debug, Clone, Default)]
+pub(super) enum Way {
+    /// At the node that has its slot, at once.
+    #[default]
+    Straight,
+    /// There, after a while: its cluster cannot take it for now.
+    Later,
+    /// At another node, to which it is on its way.
+    Asking(Arc<Node>),
+}
+
+impl Again {
+    /// An entry to be done again where its slot is.
+    pub(super) fn new(entry: Entry, lease: Lease, failed: u32, why: String) -> Self {
+        Self {
+            entry,
+            lease,
+            failed,
+            why,
+            way: Way::Straight,
+        }
+    }
 }
 
 /// What waits to be written again.
@@ -100,35 +128,36 @@ impl Redo {
 
     /// How long to wait before the next chunk, and why: once for all entries that have failed so often.
     pub(super) fn pause(&mut self) -> Option<(Duration, String)> {
-        let first = self
-            .entries
-            .front()
-            .filter(|first| first.failed > self.level)?;
-        self.level = first.failed;
-        Some((self.backoff.pause(), first.why.clone()))
+        let first = self.entries.front()?;
+        let later = matches!(first.way, Way::Later);
+        if first.failed <= self.level && !later {
+            return None;
+        }
+        let why = first.why.clone();
+        self.level = self.level.max(first.failed);
+        for again in &mut self.entries {
+            if matches!(again.way, Way::Later) {
+                again.way = Way::Straight;
+            }
+        }
+        Some((self.backoff.pause(), why))
     }
 
     /// The next entries to send, each with a command of its own.
-    pub(super) fn next(&mut self) -> Option<Batch> {
-        let failed = self.entries.front()?.failed;
-        let mut batch = Batch::new(Vec::new(), 0, Lease::default());
-        batch.careful = true;
-        batch.failed = failed;
+    pub(super) fn next(&mut self) -> Vec<Again> {
+        let mut chunk: Vec<Again> = Vec::new();
         let mut bytes = 0;
         while let Some(next) = self.entries.front() {
             bytes += next.entry.cost();
-            let fits = next.failed == failed && batch.entries.len() < self.chunk && bytes < BYTES;
-            if !fits && !batch.entries.is_empty() {
+            let fits = chunk
+                .first()
+                .is_none_or(|first| next.failed == first.failed && bytes < BYTES);
+            if !fits || chunk.len() >= self.chunk {
                 break;
             }
-            let Some(again) = self.entries.pop_front() else {
-                break;
-            };
-            batch.bytes += again.entry.cost();
-            batch.lease.merge(again.lease);
-            batch.entries.push(again.entry);
+            chunk.extend(self.entries.pop_front());
         }
-        Some(batch)
+        chunk
     }
 
     /// A chunk was answered on a whole connection.

@@ -1,0 +1,503 @@
+//! The servers of one side: one, or a cluster's nodes, and which of them has which slot.
+
+mod routes;
+mod view;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+use tracing::debug;
+
+pub use self::routes::Routes;
+use self::view::{Place, View};
+use crate::config::{Endpoint, ReadFrom, Side};
+use crate::error::RunError;
+use crate::stats::Stats;
+use crate::wire::{Connection, Link, connect};
+
+/// Nodes that are asked at once for their view.
+const ASKED: usize = 5;
+/// After the first view, the others may take this long.
+const GRACE: Duration = Duration::from_millis(100);
+/// Two looks at the cluster are this far apart at least.
+const REST: Duration = Duration::from_millis(100);
+/// One node's view may take this long.
+const LIMIT: Duration = Duration::from_secs(2);
+const NOBODY: usize = usize::MAX;
+
+/// One server, for as long as the run lasts.
+#[derive(Debug)]
+pub struct Node {
+    number: usize,
+    link: Arc<Link>,
+    replica_of: AtomicUsize,
+    /// Microseconds.
+    round_trip: AtomicU64,
+    answers: AtomicBool,
+    evicted_before: OnceLock<u64>,
+}
+
+impl Node {
+    fn new(number: usize, link: Arc<Link>) -> Self {
+        Self {
+            number,
+            link,
+            replica_of: AtomicUsize::new(NOBODY),
+            round_trip: AtomicU64::new(0),
+            answers: AtomicBool::new(true),
+            evicted_before: OnceLock::new(),
+        }
+    }
+
+    /// Its number among all nodes that were ever known.
+    #[must_use]
+    pub fn number(&self) -> usize {
+        self.number
+    }
+
+    /// How it is connected to.
+    #[must_use]
+    pub fn link(&self) -> &Arc<Link> {
+        &self.link
+    }
+
+    /// `host:port`.
+    #[must_use]
+    pub fn address(&self) -> String {
+        self.link.endpoint().address.to_string()
+    }
+
+    /// What was measured: how long a PING takes; `None`: it does not answer.
+    pub fn measured(&self, round_trip: Option<Duration>) {
+        self.answers.store(round_trip.is_some(), Relaxed);
+        let micros = round_trip.map_or(u64::MAX, |trip| {
+            u64::try_from(trip.as_micros()).unwrap_or(u64::MAX)
+        });
+        self.round_trip.store(micros, Relaxed);
+    }
+
+    /// What it had evicted when it was looked at first.
+    #[must_use]
+    pub fn evicted_before(&self) -> Option<u64> {
+        self.evicted_before.get().copied()
+    }
+
+    /// It has evicted so much by now: what counts is the first look.
+    pub fn evicts_from(&self, evicted: u64) {
+        self.evicted_before.get_or_init(|| evicted);
+    }
+
+    fn answers(&self) -> bool {
+        self.answers.load(Relaxed)
+    }
+
+    fn round_trip(&self) -> u64 {
+        self.round_trip.load(Relaxed)
+    }
+
+    fn follows(&self, master: Option<usize>) {
+        self.replica_of.store(master.unwrap_or(NOBODY), Relaxed);
+    }
+
+    fn was_replica_of(&self) -> Option<usize> {
+        Some(self.replica_of.load(Relaxed)).filter(|master| *master != NOBODY)
+    }
+}
+
+/// The servers of one side.
+#[derive(Debug)]
+pub struct Nodes {
+    seed: Arc<Link>,
+    is_cluster: bool,
+    read_from: ReadFrom,
+    stats: Arc<Stats>,
+    known: Mutex<Known>,
+    version: AtomicU64,
+    bell: Arc<Notify>,
+    /// Open connections that are asked for views, by node; and when they were asked last.
+    asked: tokio::sync::Mutex<(HashMap<usize, Connection>, Option<Instant>)>,
+}
+
+#[derive(Debug)]
+struct Known {
+    routes: Arc<Routes>,
+    nodes: Vec<Arc<Node>>,
+    places: HashMap<Place, usize>,
+    /// Nodes that had slots.
+    used: Vec<bool>,
+}
+
+/// Where a redirection leads.
+#[derive(Debug, Clone)]
+pub enum Redirect {
+    /// MOVED: the slot lives elsewhere, and the routes know it now.
+    Moved,
+    /// ASK: this key alone is to be asked for there.
+    Ask(Arc<Node>),
+    /// The cluster cannot answer for now: CLUSTERDOWN, TRYAGAIN.
+    Wait,
+}
+
+impl Nodes {
+    /// A single server.
+    #[must_use]
+    pub fn single(link: Arc<Link>, stats: Arc<Stats>) -> Self {
+        let node = Arc::new(Node::new(0, link.clone()));
+        let routes = Routes::single(node.clone());
+        Self::new(link, false, ReadFrom::Upstream, stats, routes, vec![node])
+    }
+
+    /// A cluster that is reached by `seed`; [`Nodes::refresh`] finds its nodes.
+    #[must_use]
+    pub fn cluster(seed: Arc<Link>, stats: Arc<Stats>) -> Self {
+        let read_from = seed.endpoint().read_from;
+        Self::new(seed, true, read_from, stats, Routes::unknown(), Vec::new())
+    }
+
+    fn new(
+        seed: Arc<Link>,
+        is_cluster: bool,
+        read_from: ReadFrom,
+        stats: Arc<Stats>,
+        routes: Routes,
+        nodes: Vec<Arc<Node>>,
+    ) -> Self {
+        Self {
+            seed,
+            is_cluster,
+            read_from,
+            stats,
+            known: Mutex::new(Known {
+                routes: Arc::new(routes),
+                used: vec![true; nodes.len()],
+                nodes,
+                places: HashMap::new(),
+            }),
+            version: AtomicU64::new(0),
+            bell: Arc::default(),
+            asked: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Whether it is a cluster.
+    #[must_use]
+    pub fn is_cluster(&self) -> bool {
+        self.is_cluster
+    }
+
+    /// Source or target.
+    #[must_use]
+    pub fn side(&self) -> Side {
+        self.seed.endpoint().side
+    }
+
+    /// The server that was named.
+    #[must_use]
+    pub fn seed(&self) -> &Arc<Link> {
+        &self.seed
+    }
+
+    /// What is known now.
+    #[must_use]
+    pub fn routes(&self) -> Arc<Routes> {
+        self.lock().routes.clone()
+    }
+
+    /// Changes with what is known.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version.load(Relaxed)
+    }
+
+    /// What a run ends with when this side cannot be used.
+    #[must_use]
+    pub fn unusable(&self, reason: &str) -> RunError {
+        self.seed.unusable(reason)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
+        // A panic while the lock was held leaves data that is whole between any two statements.
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What to do about a reply of the class `Moved`, which `from` gave.
+    pub fn redirect(&self, reply: &str, from: &Node) -> Redirect {
+        let mut words = reply.split_ascii_whitespace();
+        let (kind, slot, place) = (words.next(), words.next(), words.next());
+        let slot = slot.and_then(|slot| slot.parse::<u16>().ok());
+        let place = place.and_then(|place| view::parse_place(place, from.link.endpoint()));
+        match (kind, slot, place) {
+            (Some("MOVED"), Some(slot), Some(place)) => {
+                self.stats.redirected(self.side(), 1);
+                self.bell.notify_one();
+                let mut known = self.lock();
+                let node = known.node(&place, &self.seed, self.read_from, &self.bell);
+                let mut routes = Routes::clone(&known.routes);
+                if routes.moved(slot, &node) {
+                    known.install(routes, &self.version);
+                }
+                Redirect::Moved
+            }
+            (Some("ASK"), Some(_), Some(place)) => {
+                self.stats.redirected(self.side(), 1);
+                let mut known = self.lock();
+                Redirect::Ask(known.node(&place, &self.seed, self.read_from, &self.bell))
+            }
+            _ => {
+                self.bell.notify_one();
+                Redirect::Wait
+            }
+        }
+    }
+
+    /// Finds the nodes for the first time, and where it is wished measures how far each is before one of a shard is chosen.
+    pub async fn find(&self) -> Result<(), String> {
+        self.refresh().await?;
+        if self.read_from == ReadFrom::Upstream {
+            return Ok(());
+        }
+        let nodes = self.lock().nodes.clone();
+        let mut looks = JoinSet::new();
+        for node in nodes {
+            looks.spawn(async move {
+                let endpoint = node.link.endpoint().clone();
+                let took = timeout(LIMIT, round_trip(&endpoint)).await;
+                node.measured(took.ok().flatten());
+            });
+        }
+        while looks.join_next().await.is_some() {}
+        {
+            let mut known = self.lock();
+            let mut routes = Routes::clone(&known.routes);
+            routes.forget();
+            known.routes = Arc::new(routes);
+        }
+        self.refresh().await
+    }
+
+    /// Asks the cluster for its slots. The words of an error say why nobody told.
+    pub async fn refresh(&self) -> Result<(), String> {
+        if !self.is_cluster {
+            return Ok(());
+        }
+        let wished = Instant::now();
+        let mut asked = self.asked.lock().await;
+        if let Some(last) = asked.1 {
+            if last > wished {
+                // Somebody asked after this was wished for.
+                return Ok(());
+            }
+            sleep((last + REST).saturating_duration_since(Instant::now())).await;
+        }
+        let began = Instant::now();
+        let view = self.best_view(&mut asked.0).await?;
+        asked.1 = Some(began);
+        drop(asked);
+        self.take(&view);
+        Ok(())
+    }
+
+    fn take(&self, view: &View) {
+        let mut known = self.lock();
+        let mut routes = Routes::clone(&known.routes);
+        let changed = routes.learn(view, self.read_from, |place| {
+            known.node(place, &self.seed, self.read_from, &self.bell)
+        });
+        if changed {
+            known.install(routes, &self.version);
+        }
+    }
+
+    /// The newest of the views that a few nodes have.
+    async fn best_view(&self, kept: &mut HashMap<usize, Connection>) -> Result<View, String> {
+        let routes = self.routes();
+        let mut order = routes.masters();
+        order.sort_by_key(|node| !kept.contains_key(&node.number));
+        let mut why = String::from("no node of it is known");
+        let groups: Vec<Vec<Arc<Node>>> = order.chunks(ASKED).map(<[_]>::to_vec).collect();
+        for group in groups {
+            match race(group, kept).await {
+                Ok(view) => return Ok(view),
+                Err(error) => why = error,
+            }
+        }
+        // Any node will do: replicas, and those that were nodes once.
+        let all: Vec<Arc<Node>> = self.lock().nodes.clone();
+        if !all.is_empty()
+            && let Ok(view) = race(all, kept).await
+        {
+            return Ok(view);
+        }
+        let seed = Arc::new(Node::new(NOBODY, self.seed.clone()));
+        race(vec![seed], kept).await.map_err(|error| {
+            if self.lock().nodes.is_empty() {
+                error
+            } else {
+                why
+            }
+        })
+    }
+
+    /// Keeps what is known fresh: every `period`, and whenever something speaks against it. Never ends.
+    pub async fn keep(&self, period: Duration) {
+        if !self.is_cluster {
+            return std::future::pending().await;
+        }
+        loop {
+            tokio::select! {
+                () = sleep(period) => {}
+                () = self.bell.notified() => {}
+            }
+            if let Err(why) = self.refresh().await {
+                debug!(
+                    "{}: its slots are not told: {why}",
+                    self.seed.endpoint().address
+                );
+                sleep(REST).await;
+            }
+        }
+    }
+
+    /// Something speaks against what is known.
+    pub fn doubt(&self) {
+        self.bell.notify_one();
+    }
+}
+
+impl Known {
+    /// The node at a place, which may be new.
+    fn node(
+        &mut self,
+        place: &Place,
+        seed: &Link,
+        read_from: ReadFrom,
+        bell: &Arc<Notify>,
+    ) -> Arc<Node> {
+        if let Some(node) = self
+            .places
+            .get(place)
+            .and_then(|number| self.nodes.get(*number))
+        {
+            return node.clone();
+        }
+        let replica = read_from != ReadFrom::Upstream;
+        let link = seed.to_node(&place.0, place.1, replica, bell.clone());
+        let node = Arc::new(Node::new(self.nodes.len(), Arc::new(link)));
+        self.places.insert(place.clone(), node.number);
+        self.nodes.push(node.clone());
+        self.used.push(false);
+        node
+    }
+
+    /// These are the routes now: nodes that have lost all their slots are waited for no more.
+    fn install(&mut self, mut routes: Routes, version: &AtomicU64) {
+        for node in self.nodes.iter().skip(routes.known()) {
+            routes.add(node.clone());
+        }
+        let mut in_use = vec![false; self.nodes.len()];
+        for node in routes.masters().iter().chain(&routes.readers()) {
+            if let Some(used) = in_use.get_mut(node.number) {
+                *used = true;
+            }
+        }
+        for (number, node) in self.nodes.iter().enumerate() {
+            let now = in_use.get(number).copied().unwrap_or_default();
+            let Some(used) = self.used.get_mut(number) else {
+                continue;
+            };
+            *used |= now;
+            node.link.retire(*used && !now);
+        }
+        version.store(routes.version(), Relaxed);
+        self.routes = Arc::new(routes);
+    }
+}
+
+/// Asks these nodes at once; the newest view of those that come in time counts.
+async fn race(
+    nodes: Vec<Arc<Node>>,
+    kept: &mut HashMap<usize, Connection>,
+) -> Result<View, String> {
+    let mut questions = JoinSet::new();
+    for node in nodes {
+        let connection = kept.remove(&node.number);
+        questions.spawn(async move {
+            let endpoint = node.link.endpoint().clone();
+            let asked = timeout(LIMIT, ask(connection, &endpoint)).await;
+            let answer = asked.unwrap_or_else(|_| {
+                Err(format!(
+                    "{}: no answer within {} s",
+                    endpoint.address,
+                    LIMIT.as_secs()
+                ))
+            });
+            (node.number, answer)
+        });
+    }
+    let mut best: Option<View> = None;
+    let mut why = String::from("no node was asked");
+    let mut until: Option<Instant> = None;
+    loop {
+        let joined = match until {
+            None => questions.join_next().await,
+            Some(until) => match tokio::time::timeout_at(until, questions.join_next()).await {
+                Ok(joined) => joined,
+                Err(_) => break,
+            },
+        };
+        match joined {
+            None => break,
+            Some(Err(error)) => why = error.to_string(),
+            Some(Ok((_, Err(error)))) => why = error,
+            Some(Ok((number, Ok((view, connection))))) => {
+                if number != NOBODY {
+                    kept.insert(number, connection);
+                }
+                until.get_or_insert_with(|| Instant::now() + GRACE);
+                let newer = |best: &View| (view.is_ok, view.epoch) > (best.is_ok, best.epoch);
+                if !view.ranges.is_empty() && best.as_ref().is_none_or(newer) {
+                    best = Some(view);
+                } else if view.ranges.is_empty() {
+                    why = "it has no slots yet".into();
+                }
+            }
+        }
+    }
+    best.ok_or(why)
+}
+
+/// The shortest of a few PINGs; `None`: it does not answer.
+async fn round_trip(endpoint: &Endpoint) -> Option<Duration> {
+    let mut connection = connect(endpoint).await.ok()?;
+    let mut shortest: Option<Duration> = None;
+    for _ in 0..3 {
+        let began = Instant::now();
+        connection.request(&[b"PING"]).await.ok()?;
+        let took = began.elapsed();
+        shortest = Some(shortest.map_or(took, |shortest| shortest.min(took)));
+    }
+    shortest
+}
+
+async fn ask(
+    connection: Option<Connection>,
+    endpoint: &Endpoint,
+) -> Result<(View, Connection), String> {
+    if let Some(mut connection) = connection
+        && let Ok(view) = view::ask(&mut connection, endpoint).await
+    {
+        return Ok((view, connection));
+    }
+    let told = |error: crate::error::ConnectError| format!("{}: {error}", endpoint.address);
+    let mut connection = connect(endpoint).await.map_err(told)?;
+    let view = view::ask(&mut connection, endpoint).await.map_err(told)?;
+    Ok((view, connection))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,182 @@
+//! A cluster as one of its nodes tells it: CLUSTER SLOTS.
+
+use crate::config::{Address, Endpoint, TlsVerify};
+use crate::error::ConnectError;
+use crate::slots::SLOTS;
+use crate::wire::{Connection, Reply};
+
+/// Where a node listens.
+pub(super) type Place = (String, u16);
+
+/// Slots that one master has, and where it and its replicas are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Range {
+    pub(super) first: u16,
+    pub(super) last: u16,
+    pub(super) master: Place,
+    pub(super) replicas: Vec<Place>,
+}
+
+/// What a node knows of its cluster.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct View {
+    pub(super) ranges: Vec<Range>,
+    /// The node itself finds its cluster whole.
+    pub(super) is_ok: bool,
+    /// How new its knowledge is: the configuration epoch of the cluster.
+    pub(super) epoch: u64,
+}
+
+/// Asks a node for its view. An error is the server's word, or the connection's.
+pub(super) async fn ask(
+    connection: &mut Connection,
+    endpoint: &Endpoint,
+) -> Result<View, ConnectError> {
+    let info = match connection.request(&[b"CLUSTER", b"INFO"]).await? {
+        Reply::Bytes(info) => String::from_utf8_lossy(&info).into_owned(),
+        _ => String::new(),
+    };
+    let field = |name: &str| {
+        info.lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+            .map(str::trim)
+    };
+    match connection.request(&[b"CLUSTER", b"SLOTS"]).await? {
+        Reply::Array(entries) => Ok(View {
+            ranges: entries
+                .iter()
+                .filter_map(|entry| range(entry, endpoint))
+                .collect(),
+            is_ok: field("cluster_state") == Some("ok"),
+            epoch: field("cluster_current_epoch")
+                .and_then(|epoch| epoch.parse().ok())
+                .unwrap_or(0),
+        }),
+        Reply::Error(error) => Err(ConnectError::Refused(format!("CLUSTER SLOTS: {error}"))),
+        _ => Err(ConnectError::NotRedis(
+            "no array in the answer to CLUSTER SLOTS".into(),
+        )),
+    }
+}
+
+fn range(entry: &Reply, asked: &Endpoint) -> Option<Range> {
+    let Reply::Array(parts) = entry else {
+        return None;
+    };
+    let slot = |part: &Reply| match part {
+        Reply::Integer(slot) => u16::try_from(*slot).ok().filter(|slot| *slot < SLOTS),
+        _ => None,
+    };
+    let [first, last, nodes @ ..] = parts.as_slice() else {
+        return None;
+    };
+    let mut places = nodes.iter().filter_map(|node| place(node, asked));
+    Some(Range {
+        first: slot(first)?,
+        last: slot(last)?,
+        master: places.next()?,
+        replicas: places.collect(),
+    })
+}
+
+/// `[host, port, id, [name, value, …]]`; a host that is empty or unknown is the one that was asked.
+fn place(node: &Reply, asked: &Endpoint) -> Option<Place> {
+    let Reply::Array(parts) = node else {
+        return None;
+    };
+    let [host, Reply::Integer(port), more @ ..] = parts.as_slice() else {
+        return None;
+    };
+    let port = u16::try_from(*port).ok().filter(|port| *port != 0)?;
+    let host = host
+        .text()
+        .filter(|host| !host.is_empty() && host != "?")
+        .unwrap_or_else(|| own_host(asked));
+    let verified = asked
+        .tls
+        .as_ref()
+        .is_some_and(|tls| tls.verify == TlsVerify::Full);
+    if verified && host.parse::<std::net::IpAddr>().is_ok() {
+        // A certificate is for a name: where the node announces one, that is what it is reached by.
+        if let Some(name) = more.iter().find_map(hostname) {
+            return Some((name, port));
+        }
+    }
+    Some((host, port))
+}
+
+fn hostname(metadata: &Reply) -> Option<String> {
+    let Reply::Array(pairs) = metadata else {
+        return None;
+    };
+    let pairs = pairs.chunks_exact(2);
+    pairs
+        .filter_map(|pair| match pair {
+            [name, value] => Some((name.text()?, value.text()?)),
+            _ => None,
+        })
+        .find(|(name, value)| name == "hostname" && !value.is_empty())
+        .map(|(_, value)| value)
+}
+
+/// The host that a node was reached by.
+pub(super) fn own_host(endpoint: &Endpoint) -> String {
+    match &endpoint.address {
+        Address::Tcp { host, .. } => host.clone(),
+        Address::Unix(_) | Address::Sentinel { .. } => "127.0.0.1".into(),
+    }
+}
+
+/// `host:port` of MOVED and ASK; an empty host is that of the node that said it.
+pub(super) fn parse_place(text: &str, said_by: &Endpoint) -> Option<Place> {
+    let (host, port) = text.rsplit_once(':')?;
+    let port = port.parse().ok()?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    if host.is_empty() || host == "?" {
+        return Some((own_host(said_by), port));
+    }
+    Some((host.to_owned(), port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nodes::tests::endpoint;
+
+    fn text(text: &str) -> Reply {
+        Reply::Bytes(text.to_owned().into())
+    }
+
+    #[test]
+    fn a_range_names_its_master_and_its_replicas() {
+        let node = |host: Reply, port: i64| {
+            Reply::Array(vec![
+                host,
+                Reply::Integer(port),
+                text("id"),
+                Reply::Array(vec![text("hostname"), text("a.example")]),
+            ])
+        };
+        let entry = Reply::Array(vec![
+            Reply::Integer(0),
+            Reply::Integer(5460),
+            node(text("10.0.0.1"), 7000),
+            node(Reply::Nil, 7003),
+            node(text(""), 7004),
+        ]);
+        let found = range(&entry, &endpoint()).unwrap();
+        assert_eq!((found.first, found.last), (0, 5460));
+        assert_eq!(found.master, ("10.0.0.1".to_owned(), 7000));
+        let here = |port| ("127.0.0.1".to_owned(), port);
+        assert_eq!(found.replicas, [here(7003), here(7004)]);
+    }
+
+    #[test]
+    fn a_redirection_may_leave_its_host_out() {
+        let place = |text: &str| parse_place(text, &endpoint());
+        assert_eq!(place("10.0.0.2:7001"), Some(("10.0.0.2".into(), 7001)));
+        assert_eq!(place(":7001"), Some(("127.0.0.1".into(), 7001)));
+        assert_eq!(place("::1:7001"), Some(("::1".into(), 7001)));
+        assert_eq!(place("nonsense"), None);
+    }
+}

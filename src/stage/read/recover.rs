@@ -1,0 +1,255 @@
+//! What a read lane does when a connection is lost, a batch is refused, or a slot has moved.
+
+use tokio::time::{Instant, sleep};
+use tracing::{debug, warn};
+
+use super::pipe::ReadPipe;
+use super::{Detour, End, MOST_MOVES, ReadLane};
+use crate::config::Side;
+use crate::entry::Key;
+use crate::error::{Class, Lost, RunError, classify, is_away};
+use crate::nodes::{Node, Redirect};
+use crate::reading::{Batch, Road};
+use crate::retry::Backoff;
+use crate::wire::run_id;
+
+impl ReadLane {
+    /// Keys are to be read at another node than was thought.
+    pub(super) fn must_reroute(&self) -> bool {
+        !self.astray.is_empty() || self.home.nodes.version() != self.routes.version()
+    }
+
+    /// Nothing is in flight: every key goes to the node that has its slot now.
+    pub(super) async fn reroute(&mut self, pipes: &mut Vec<ReadPipe>) -> Result<(), End> {
+        if !self.astray.is_empty() {
+            self.moved += 1;
+            if self.down.is_some() || self.moved > MOST_MOVES {
+                self.home.nodes.doubt();
+                sleep(self.backoff.pause()).await;
+            }
+        }
+        let mut keys = std::mem::take(&mut self.astray);
+        for pipe in &mut *pipes {
+            keys.append(&mut pipe.waiting.drain());
+        }
+        loop {
+            self.routes = self.home.nodes.routes();
+            let wanted = self.home.readers(&self.routes);
+            pipes.retain(|pipe| wanted.iter().any(|node| is(node, &pipe.node)));
+            let mut left = false;
+            for node in wanted {
+                if !pipes.iter().any(|pipe| is(&pipe.node, &node)) {
+                    left |= !self.add_pipe(pipes, node).await?;
+                }
+            }
+            if !left && self.home.nodes.version() == self.routes.version() {
+                break;
+            }
+        }
+        self.take_in(keys, pipes);
+        Ok(())
+    }
+
+    /// Opens a connection to a node. `false`: it has left its cluster.
+    async fn add_pipe(
+        &mut self,
+        pipes: &mut Vec<ReadPipe>,
+        node: std::sync::Arc<Node>,
+    ) -> Result<bool, End> {
+        match self.open_pipe(node).await {
+            Ok(pipe) => {
+                pipes.push(pipe);
+                Ok(true)
+            }
+            Err(RunError::Left { .. }) => Ok(false),
+            Err(error) => {
+                self.context.give_up(error);
+                Err(End::Lost)
+            }
+        }
+    }
+
+    /// Sends keys to the nodes that are asked for them alone.
+    pub(super) async fn take_detours(&mut self, pipes: &mut Vec<ReadPipe>) -> Result<(), End> {
+        for detour in std::mem::take(&mut self.detours) {
+            let Detour {
+                key,
+                road,
+                node,
+                asking,
+            } = detour;
+            if !pipes.iter().any(|pipe| is(&pipe.node, &node))
+                && !self.add_pipe(pipes, node.clone()).await?
+            {
+                self.astray.push(key);
+                continue;
+            }
+            if let Some(pipe) = pipes.iter_mut().find(|pipe| is(&pipe.node, &node)) {
+                if asking {
+                    pipe.waiting.ask(key, road);
+                } else {
+                    pipe.waiting.retry(key, road, 0);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A key that a node of a cluster did not answer for: it is asked for elsewhere, or later.
+    pub(super) fn redirected(&mut self, key: Key, road: Road, reply: &str, from: &Node) {
+        match self.home.nodes.redirect(reply, from) {
+            Redirect::Moved => self.astray.push(key),
+            Redirect::Ask(node) => self.detours.push(Detour {
+                key,
+                road,
+                node,
+                asking: true,
+            }),
+            Redirect::Wait => {
+                let since = *self.down.get_or_insert_with(Instant::now);
+                if since.elapsed() >= self.context.flow.reconnect_timeout {
+                    return self.context.fail(Side::Source, &key.name, reply);
+                }
+                if from.link().may_tell() {
+                    warn!("source {}: {reply}; asking again", from.address());
+                }
+                self.context.stats.retried(1);
+                self.astray.push(key);
+            }
+        }
+    }
+
+    /// A source that is away for a moment is waited for, as long as one that cannot be reached. `false`: it is not that.
+    pub(super) async fn waits_for_source(&self, pipe: &mut ReadPipe, refusal: &[u8]) -> bool {
+        if !is_away(refusal) {
+            return false;
+        }
+        if pipe.away.is_none() {
+            pipe.backoff = Backoff::default();
+        }
+        let since = *pipe.away.get_or_insert_with(Instant::now);
+        if since.elapsed() >= self.context.flow.reconnect_timeout {
+            return false;
+        }
+        if pipe.node.link().may_tell() {
+            let refusal = String::from_utf8_lossy(refusal);
+            warn!("source {}: {refusal}; asking again", pipe.node.address());
+        }
+        self.context.stats.retried(1);
+        self.home.nodes.doubt();
+        sleep(pipe.backoff.pause()).await;
+        true
+    }
+
+    /// A batch that was refused as a whole: its keys are tried one by one, so that each has its own error.
+    pub(super) fn refused(&mut self, batch: Batch, refusal: &str, pipe: &mut ReadPipe) {
+        let alone = batch.keys.len() == 1;
+        let transient = classify(refusal.as_bytes()) == Class::Transient;
+        let failed = batch.failed + u32::from(transient || alone);
+        let again = !alone || (transient && self.context.flow.read_retry.allows(failed));
+        debug!(
+            "a batch of {} keys was refused: {refusal}",
+            batch.keys.len()
+        );
+        for key in batch.keys {
+            if again {
+                self.context.stats.retried(1);
+                pipe.waiting.retry(key, batch.road, failed);
+            } else {
+                self.context.fail(Side::Source, &key.name, refusal);
+            }
+        }
+    }
+
+    /// A connection is gone: another takes what has no answer, in the same order.
+    pub(super) async fn recover(
+        &mut self,
+        pipes: &mut Vec<ReadPipe>,
+        place: usize,
+        lost: Lost,
+    ) -> Result<(), End> {
+        let Some(pipe) = pipes.get_mut(place) else {
+            return Ok(());
+        };
+        let mut flying = pipe.lost();
+        if self.context.is_lost(Side::Source) {
+            pipe.flying = flying;
+            return Err(End::Lost);
+        }
+        match pipe.node.link().reopen(&lost).await {
+            Ok(new) => {
+                pipe.connection = new;
+                if let Some(follow) = &self.context.follow
+                    && !self.home.nodes.is_cluster()
+                {
+                    follow.reads_at(run_id(&mut pipe.connection).await);
+                }
+            }
+            Err(RunError::Left { .. }) => {
+                let mut pipe = pipes.swap_remove(place);
+                let keys = flying.into_iter().flat_map(Batch::into_unsettled);
+                self.astray.extend(keys);
+                self.astray.append(&mut pipe.waiting.drain());
+                return Ok(());
+            }
+            Err(error) => {
+                pipe.flying = flying;
+                self.context.give_up(error);
+                return Err(End::Lost);
+            }
+        }
+        if let Some(head) = flying.pop_front() {
+            self.retry_head(head, &lost, pipe);
+        }
+        for batch in flying {
+            self.context.stats.retried(batch.keys.len() as u64);
+            self.send(batch, pipe);
+        }
+        Ok(())
+    }
+
+    /// The batch that was being answered when the connection went: it may be what breaks it.
+    fn retry_head(&self, mut head: Batch, lost: &Lost, pipe: &mut ReadPipe) {
+        head.failed += 1;
+        let failed = head.failed;
+        if self.context.flow.read_retry.allows(failed) {
+            self.context.stats.retried(head.keys.len() as u64);
+            self.send(head, pipe);
+            return;
+        }
+        let alone = head.keys.len() == 1;
+        let message = format!("{lost} (tried {failed} times)");
+        for key in head.into_unsettled() {
+            if alone {
+                self.context.fail(Side::Source, &key.name, &message);
+            } else {
+                pipe.waiting.retry(key, Road::Payloads, 0);
+            }
+        }
+    }
+
+    /// There is no source any more: what was taken in, and what still comes, has failed.
+    pub(super) async fn fail_everything(&mut self, pipes: Vec<ReadPipe>) {
+        let mut keys = std::mem::take(&mut self.astray);
+        keys.extend(self.detours.drain(..).map(|detour| detour.key));
+        for mut pipe in pipes {
+            let flying = std::mem::take(&mut pipe.flying);
+            keys.extend(flying.into_iter().flat_map(Batch::into_unsettled));
+            keys.append(&mut pipe.waiting.drain());
+        }
+        loop {
+            for key in keys.drain(..) {
+                self.context
+                    .fail(Side::Source, &key.name, "the source is lost");
+            }
+            match self.input.receive().await {
+                Some(more) => keys = more,
+                None => return,
+            }
+        }
+    }
+}
+
+fn is(one: &Node, other: &Node) -> bool {
+    one.number() == other.number()
+}

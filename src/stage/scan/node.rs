@@ -1,0 +1,260 @@
+//! The scan of one node: page by page, from a cursor that a lost connection does not lose.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout};
+use tracing::warn;
+
+use super::{Ended, Purpose, Sieve};
+use crate::changed::Overflow;
+use crate::deal::Inlets;
+use crate::entry::{Cause, Key, Mark};
+use crate::error::{Lost, RunError};
+use crate::signal::Stop;
+use crate::slots::{SlotSet, slot};
+use crate::stage::Context;
+use crate::transform::Rename;
+use crate::wire::{Connection, Link, Span, Token, run_id};
+
+/// What the scans of all nodes have in common.
+#[derive(Clone)]
+pub(super) struct Common {
+    pub(super) context: Arc<Context>,
+    pub(super) sieve: Sieve,
+    pub(super) rename: Arc<Rename>,
+    pub(super) purpose: Purpose,
+    pub(super) inlets: Inlets<Vec<Key>>,
+    pub(super) halt: Stop,
+    pub(super) only: Option<Arc<Overflow>>,
+    pub(super) repeated: bool,
+    /// `--rate`: until when the keys so far are paid for.
+    pub(super) paid_until: Arc<Mutex<Option<Instant>>>,
+}
+
+/// The scan of one node.
+pub(super) struct NodeScan {
+    pub(super) common: Common,
+    pub(super) link: Arc<Link>,
+    /// The server's, where it is known.
+    pub(super) run_id: Option<String>,
+    /// In a cluster: the slots that this node is scanned for.
+    pub(super) slots: Option<SlotSet>,
+}
+
+/// One page.
+struct Page {
+    cursor: Vec<u8>,
+    keys: Vec<Bytes>,
+}
+
+/// Why no page came.
+enum Missed {
+    Lost(Lost),
+    Refused(String),
+}
+
+impl From<Lost> for Missed {
+    fn from(lost: Lost) -> Self {
+        Self::Lost(lost)
+    }
+}
+
+impl NodeScan {
+    /// Scans until the cursor is 0 again.
+    pub(super) async fn run(mut self) -> Result<Ended, RunError> {
+        self.scan().await
+    }
+
+    async fn scan(&mut self) -> Result<Ended, RunError> {
+        let mut connection = self.link.open().await?;
+        if self.slots.is_some() {
+            self.run_id = run_id(&mut connection).await;
+        }
+        let mut cursor = b"0".to_vec();
+        self.ask(&mut connection, &cursor);
+        loop {
+            if self.common.halt.is_draining() {
+                return Ok(Ended::Early);
+            }
+            let stop = self.common.halt.clone();
+            let page = tokio::select! {
+                page = self.page(&mut connection) => page,
+                () = stop.draining() => return Ok(Ended::Early),
+            };
+            match page {
+                Ok(page) => {
+                    cursor = page.cursor;
+                    let last = cursor == b"0";
+                    if !last {
+                        // The next page is on its way while this one is dealt.
+                        self.ask(&mut connection, &cursor);
+                        if let Err(lost) = connection.send_some().await {
+                            self.again(&mut connection, &mut cursor, &lost).await?;
+                        }
+                    }
+                    if !self.deal(page.keys).await {
+                        return Ok(Ended::Early);
+                    }
+                    if last {
+                        return Ok(Ended::Complete);
+                    }
+                }
+                Err(Missed::Lost(lost)) => self.again(&mut connection, &mut cursor, &lost).await?,
+                Err(Missed::Refused(error)) => match crate::error::classify(error.as_bytes()) {
+                    crate::error::Class::Transient => {
+                        let lost = Lost::Io(std::io::Error::other(error));
+                        self.again(&mut connection, &mut cursor, &lost).await?;
+                    }
+                    _ => return Err(self.link.unusable(&format!("SCAN: {error}"))),
+                },
+            }
+        }
+    }
+
+    fn ask(&self, connection: &mut Connection, cursor: &[u8]) {
+        let mut digits = itoa::Buffer::new();
+        let mut words: Vec<&[u8]> = vec![b"SCAN", cursor];
+        if self.common.sieve.pattern != b"*" {
+            words.extend([b"MATCH".as_slice(), &self.common.sieve.pattern]);
+        }
+        if let Some(kind) = &self.common.sieve.kind {
+            words.extend([b"TYPE".as_slice(), kind.as_bytes()]);
+        }
+        words.extend([b"COUNT".as_slice(), digits.format(self.count()).as_bytes()]);
+        connection.outgoing().words(&words);
+    }
+
+    /// COUNT: under `--rate` a page is a tenth of a second's keys, so that no second sees more than its share.
+    fn count(&self) -> u64 {
+        let told = u64::from(self.common.sieve.count);
+        let rate = self.common.context.flow.rate;
+        rate.map_or(told, |rate| told.min((rate.get() / 10).max(1)))
+    }
+
+    async fn page(&self, connection: &mut Connection) -> Result<Page, Missed> {
+        let mut cursor: Option<Vec<u8>> = None;
+        let mut spans: Vec<Span> = Vec::new();
+        let mut left: Option<usize> = None;
+        let mut opened = false;
+        loop {
+            let Some(token) = connection.token()? else {
+                let limit = connection.limit();
+                timeout(limit, connection.drive())
+                    .await
+                    .map_err(|_| Lost::Timeout(limit))??;
+                continue;
+            };
+            match token {
+                Token::Array(_) if !opened => opened = true,
+                Token::Bulk(span) if cursor.is_none() => {
+                    cursor = Some(connection.bytes(span).to_vec());
+                }
+                Token::Array(keys) if cursor.is_some() && left.is_none() => {
+                    left = Some(keys);
+                    spans.reserve(keys);
+                }
+                Token::Bulk(span) if left.is_some() => {
+                    spans.push(span);
+                    left = left.map(|left| left.saturating_sub(1));
+                }
+                Token::Error(span) => {
+                    let error = String::from_utf8_lossy(connection.bytes(span)).into_owned();
+                    connection.release();
+                    return Err(Missed::Refused(error));
+                }
+                other => return Err(Lost::Protocol(format!("unexpected {other:?} in SCAN")).into()),
+            }
+            if left == Some(0) {
+                let released = connection.release();
+                let keys = spans.iter().map(|span| span.slice(&released)).collect();
+                return Ok(Page {
+                    cursor: cursor.unwrap_or_default(),
+                    keys,
+                });
+            }
+        }
+    }
+
+    /// Goes on after a lost connection: from the same cursor on the same server, from the start on another.
+    async fn again(
+        &mut self,
+        connection: &mut Connection,
+        cursor: &mut Vec<u8>,
+        lost: &Lost,
+    ) -> Result<(), RunError> {
+        *connection = self.link.reopen(lost).await?;
+        self.common.context.stats.retried(1);
+        let now = run_id(connection).await;
+        if self.run_id.is_none() || now != self.run_id {
+            // A cursor is a place in one server's own hash table.
+            warn!(
+                "the {} was restarted or replaced: its keys are scanned again from the start",
+                self.link.endpoint().side
+            );
+            *cursor = b"0".to_vec();
+            self.run_id = now;
+        }
+        self.ask(connection, cursor);
+        Ok(())
+    }
+
+    /// Deals a page to the lanes. `false`: nobody takes keys any more.
+    async fn deal(&mut self, names: Vec<Bytes>) -> bool {
+        let Common {
+            context,
+            sieve,
+            rename,
+            only,
+            ..
+        } = &self.common;
+        let mut keys = Vec::with_capacity(names.len());
+        for name in names {
+            if !sieve.filter.is_open() && !sieve.filter.wants(&name) {
+                continue;
+            }
+            // What the node still has of other slots is scanned where those are.
+            if let Some(slots) = &self.slots
+                && !slots.contains(slot(&name))
+            {
+                continue;
+            }
+            let key = Key::at_source(name, rename);
+            if let Some(only) = only
+                && !only.may_hold(&key.name, key.road)
+            {
+                continue;
+            }
+            keys.push(match &context.follow {
+                Some(follow) if self.common.repeated => Key {
+                    mark: Mark::new(Cause::Event, follow.changed.now()),
+                    ..key
+                },
+                _ => key,
+            });
+        }
+        let taken = keys.len() as u64;
+        if self.common.purpose == Purpose::Replicate {
+            context.stats.scanned(taken);
+        }
+        self.pace(taken).await;
+        self.common.inlets.send(keys).await
+    }
+
+    /// `--rate`: waits until so many keys are paid for, by the scans of all nodes together.
+    async fn pace(&self, keys: u64) {
+        let Some(rate) = self.common.context.flow.rate else {
+            return;
+        };
+        let until = {
+            let mut paid = self.common.paid_until.lock().await;
+            let now = Instant::now();
+            let from = paid.filter(|until| *until > now).unwrap_or(now);
+            *paid = Some(from + Duration::from_secs_f64(keys as f64 / rate.get() as f64));
+            from
+        };
+        tokio::time::sleep_until(until).await;
+    }
+}
