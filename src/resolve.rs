@@ -1,6 +1,7 @@
 //! What the words mean: the command line and the environment become one validated [`Config`], or one line that says why
 //! not. Nothing is printed here; only a password is asked for, when the words say so.
 
+mod cluster;
 mod console;
 mod endpoint;
 mod flow;

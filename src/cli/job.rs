@@ -9,10 +9,10 @@ use super::{Bare, Foreign, Hidden, Later, Live, SourceSide, TargetSide};
 /// `replicate` and `compare`: the same words, of which each command refuses some.
 #[derive(Debug, Args)]
 pub struct Job {
-    /// Where keys are read: URI or host:port
+    /// Where keys are read: URI or host:port; of a cluster, any node's
     #[arg(value_name = "SOURCE")]
     pub source: Option<Hidden>,
-    /// Where keys are written: URI or host:port
+    /// Where keys are written: URI or host:port; of a cluster, any node's
     #[arg(value_name = "TARGET")]
     pub target: Option<Hidden>,
     /// Which keys.

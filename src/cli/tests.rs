@@ -65,7 +65,7 @@ fn the_program_has_a_help() {
       -a, --pass [<PASSWORD>]       Password; asked for on the terminal when no value follows
           --pass-file <FILE>        File whose first line is the password, read at each connection
           --pass-command <COMMAND>  Command that prints the password, run at each connection
-      -n, --db <NUMBER>             Database number [default: 0]
+      -n, --db <NUMBER>             Database number; a cluster has 0 alone [default: 0]
       -t, --tls                     Connect by TLS
           --tls-verify <WHAT>       What of the certificate is verified: full, ca (chain, not the name),
                                     none [default: full]
@@ -74,12 +74,17 @@ fn the_program_has_a_help() {
           --cert <FILE>             Client certificate, PEM
           --key <FILE>              Its private key, PKCS#8 in PEM, may be encrypted
           --key-pass <PASSWORD>     Password of the private key
+      -c, --cluster                 A cluster, reached by any of its nodes; without this, riot asks the
+                                    server
       -o, --timeout <DURATION>      Longest wait for an answer; a bare number is seconds here [default:
                                     60s]
           --client <NAME>           Name of the connections, for CLIENT LIST [default: riot]
           --resp <VERSION>          RESP version: 2, 3 [default: 3 where the server has it]
-      -m, --pool <NUMBER>           Most connections to the server [default: 8]
+      -m, --pool <NUMBER>           Most connections to the server; to each node of a cluster [default:
+                                    8]
           --read-pool <NUMBER>      Most connections to the source, wherever it stands
+          --read-from <NODES>       Which node of each shard of a cluster is read, as --source-read-from
+                                    wherever it stands [default: upstream]
 
     Examples:
       riot replicate redis://10.0.0.5:6379 rediss://user:secret@cache.example.com:6380/2
@@ -103,8 +108,8 @@ fn replicate_has_a_help() {
            riot [SOURCE CONNECTION] replicate [OPTIONS] [TARGET CONNECTION]
 
     Arguments:
-      [SOURCE]  Where keys are read: URI or host:port
-      [TARGET]  Where keys are written: URI or host:port
+      [SOURCE]  Where keys are read: URI or host:port; of a cluster, any node's
+      [TARGET]  Where keys are written: URI or host:port; of a cluster, any node's
 
     Which keys:
           --mode <MODE>               What to do: scan (the source's keys, once), live (these, then what
@@ -200,7 +205,7 @@ fn replicate_has_a_help() {
           --source-pass-file <FILE>        File whose first line is the password, read at each
                                            connection
           --source-pass-command <COMMAND>  Command that prints the password, run at each connection
-          --source-db <NUMBER>             Database number [default: 0]
+          --source-db <NUMBER>             Database number; a cluster has 0 alone [default: 0]
           --source-tls                     Connect by TLS
           --source-tls-verify <WHAT>       What of the certificate is verified: full, ca (chain, not the
                                            name), none [default: full]
@@ -209,10 +214,16 @@ fn replicate_has_a_help() {
           --source-cert <FILE>             Client certificate, PEM
           --source-key <FILE>              Its private key, PKCS#8 in PEM, may be encrypted
           --source-key-pass <PASSWORD>     Password of the private key
+          --source-cluster                 A cluster, reached by any of its nodes; without this, riot
+                                           asks the server
           --source-timeout <DURATION>      Longest wait for an answer [default: 60s]
           --source-client <NAME>           Name of the connections, for CLIENT LIST [default: riot]
           --source-resp <VERSION>          RESP version: 2, 3 [default: 3 where the server has it]
-          --source-pool <NUMBER>           Most connections to the server [default: 8]
+          --source-pool <NUMBER>           Most connections to the server; to each node of a cluster
+                                           [default: 8]
+          --source-read-from <NODES>       Which node of each shard of a cluster is read: upstream (the
+                                           master), upstream_preferred, replica, replica_preferred, any,
+                                           any_replica, lowest_latency [default: upstream]
 
     Target:
           --target-user <NAME>             ACL user name
@@ -220,7 +231,7 @@ fn replicate_has_a_help() {
           --target-pass-file <FILE>        File whose first line is the password, read at each
                                            connection
           --target-pass-command <COMMAND>  Command that prints the password, run at each connection
-          --target-db <NUMBER>             Database number [default: 0]
+          --target-db <NUMBER>             Database number; a cluster has 0 alone [default: 0]
           --target-tls                     Connect by TLS
           --target-tls-verify <WHAT>       What of the certificate is verified: full, ca (chain, not the
                                            name), none [default: full]
@@ -229,10 +240,16 @@ fn replicate_has_a_help() {
           --target-cert <FILE>             Client certificate, PEM
           --target-key <FILE>              Its private key, PKCS#8 in PEM, may be encrypted
           --target-key-pass <PASSWORD>     Password of the private key
+          --target-cluster                 A cluster, reached by any of its nodes; without this, riot
+                                           asks the server
           --target-timeout <DURATION>      Longest wait for an answer [default: 60s]
           --target-client <NAME>           Name of the connections, for CLIENT LIST [default: riot]
           --target-resp <VERSION>          RESP version: 2, 3 [default: 3 where the server has it]
-          --target-pool <NUMBER>           Most connections to the server [default: 8]
+          --target-pool <NUMBER>           Most connections to the server; to each node of a cluster
+                                           [default: 8]
+          --target-read-from <NODES>       Which node of each shard of a cluster is read when both sides
+                                           are compared; named as in --source-read-from [default:
+                                           upstream]
 
     One side, as RIOT 3 has it (before the command the source, after it the target):
       -u, --uri <URI>               Server URI
@@ -243,7 +260,7 @@ fn replicate_has_a_help() {
       -a, --pass [<PASSWORD>]       Password; asked for on the terminal when no value follows
           --pass-file <FILE>        File whose first line is the password, read at each connection
           --pass-command <COMMAND>  Command that prints the password, run at each connection
-      -n, --db <NUMBER>             Database number [default: 0]
+      -n, --db <NUMBER>             Database number; a cluster has 0 alone [default: 0]
       -t, --tls                     Connect by TLS
           --tls-verify <WHAT>       What of the certificate is verified: full, ca (chain, not the name),
                                     none [default: full]
@@ -252,12 +269,17 @@ fn replicate_has_a_help() {
           --cert <FILE>             Client certificate, PEM
           --key <FILE>              Its private key, PKCS#8 in PEM, may be encrypted
           --key-pass <PASSWORD>     Password of the private key
+      -c, --cluster                 A cluster, reached by any of its nodes; without this, riot asks the
+                                    server
       -o, --timeout <DURATION>      Longest wait for an answer; a bare number is seconds here [default:
                                     60s]
           --client <NAME>           Name of the connections, for CLIENT LIST [default: riot]
           --resp <VERSION>          RESP version: 2, 3 [default: 3 where the server has it]
-      -m, --pool <NUMBER>           Most connections to the server [default: 8]
+      -m, --pool <NUMBER>           Most connections to the server; to each node of a cluster [default:
+                                    8]
           --read-pool <NUMBER>      Most connections to the source, wherever it stands
+          --read-from <NODES>       Which node of each shard of a cluster is read, as --source-read-from
+                                    wherever it stands [default: upstream]
 
     Seeing it:
           --help                      Show this help
@@ -299,8 +321,8 @@ fn compare_has_a_help() {
            riot [SOURCE CONNECTION] compare [OPTIONS] [TARGET CONNECTION]
 
     Arguments:
-      [SOURCE]  Where keys are read: URI or host:port
-      [TARGET]  Where keys are written: URI or host:port
+      [SOURCE]  Where keys are read: URI or host:port; of a cluster, any node's
+      [TARGET]  Where keys are written: URI or host:port; of a cluster, any node's
 
     Which keys:
           --key-pattern <GLOB>        Keys that match this glob, as SCAN MATCH has it [default: *]
@@ -372,7 +394,7 @@ fn compare_has_a_help() {
           --source-pass-file <FILE>        File whose first line is the password, read at each
                                            connection
           --source-pass-command <COMMAND>  Command that prints the password, run at each connection
-          --source-db <NUMBER>             Database number [default: 0]
+          --source-db <NUMBER>             Database number; a cluster has 0 alone [default: 0]
           --source-tls                     Connect by TLS
           --source-tls-verify <WHAT>       What of the certificate is verified: full, ca (chain, not the
                                            name), none [default: full]
@@ -381,10 +403,16 @@ fn compare_has_a_help() {
           --source-cert <FILE>             Client certificate, PEM
           --source-key <FILE>              Its private key, PKCS#8 in PEM, may be encrypted
           --source-key-pass <PASSWORD>     Password of the private key
+          --source-cluster                 A cluster, reached by any of its nodes; without this, riot
+                                           asks the server
           --source-timeout <DURATION>      Longest wait for an answer [default: 60s]
           --source-client <NAME>           Name of the connections, for CLIENT LIST [default: riot]
           --source-resp <VERSION>          RESP version: 2, 3 [default: 3 where the server has it]
-          --source-pool <NUMBER>           Most connections to the server [default: 8]
+          --source-pool <NUMBER>           Most connections to the server; to each node of a cluster
+                                           [default: 8]
+          --source-read-from <NODES>       Which node of each shard of a cluster is read: upstream (the
+                                           master), upstream_preferred, replica, replica_preferred, any,
+                                           any_replica, lowest_latency [default: upstream]
 
     Target:
           --target-user <NAME>             ACL user name
@@ -392,7 +420,7 @@ fn compare_has_a_help() {
           --target-pass-file <FILE>        File whose first line is the password, read at each
                                            connection
           --target-pass-command <COMMAND>  Command that prints the password, run at each connection
-          --target-db <NUMBER>             Database number [default: 0]
+          --target-db <NUMBER>             Database number; a cluster has 0 alone [default: 0]
           --target-tls                     Connect by TLS
           --target-tls-verify <WHAT>       What of the certificate is verified: full, ca (chain, not the
                                            name), none [default: full]
@@ -401,10 +429,16 @@ fn compare_has_a_help() {
           --target-cert <FILE>             Client certificate, PEM
           --target-key <FILE>              Its private key, PKCS#8 in PEM, may be encrypted
           --target-key-pass <PASSWORD>     Password of the private key
+          --target-cluster                 A cluster, reached by any of its nodes; without this, riot
+                                           asks the server
           --target-timeout <DURATION>      Longest wait for an answer [default: 60s]
           --target-client <NAME>           Name of the connections, for CLIENT LIST [default: riot]
           --target-resp <VERSION>          RESP version: 2, 3 [default: 3 where the server has it]
-          --target-pool <NUMBER>           Most connections to the server [default: 8]
+          --target-pool <NUMBER>           Most connections to the server; to each node of a cluster
+                                           [default: 8]
+          --target-read-from <NODES>       Which node of each shard of a cluster is read when both sides
+                                           are compared; named as in --source-read-from [default:
+                                           upstream]
 
     One side, as RIOT 3 has it (before the command the source, after it the target):
       -u, --uri <URI>               Server URI
@@ -415,7 +449,7 @@ fn compare_has_a_help() {
       -a, --pass [<PASSWORD>]       Password; asked for on the terminal when no value follows
           --pass-file <FILE>        File whose first line is the password, read at each connection
           --pass-command <COMMAND>  Command that prints the password, run at each connection
-      -n, --db <NUMBER>             Database number [default: 0]
+      -n, --db <NUMBER>             Database number; a cluster has 0 alone [default: 0]
       -t, --tls                     Connect by TLS
           --tls-verify <WHAT>       What of the certificate is verified: full, ca (chain, not the name),
                                     none [default: full]
@@ -424,12 +458,17 @@ fn compare_has_a_help() {
           --cert <FILE>             Client certificate, PEM
           --key <FILE>              Its private key, PKCS#8 in PEM, may be encrypted
           --key-pass <PASSWORD>     Password of the private key
+      -c, --cluster                 A cluster, reached by any of its nodes; without this, riot asks the
+                                    server
       -o, --timeout <DURATION>      Longest wait for an answer; a bare number is seconds here [default:
                                     60s]
           --client <NAME>           Name of the connections, for CLIENT LIST [default: riot]
           --resp <VERSION>          RESP version: 2, 3 [default: 3 where the server has it]
-      -m, --pool <NUMBER>           Most connections to the server [default: 8]
+      -m, --pool <NUMBER>           Most connections to the server; to each node of a cluster [default:
+                                    8]
           --read-pool <NUMBER>      Most connections to the source, wherever it stands
+          --read-from <NODES>       Which node of each shard of a cluster is read, as --source-read-from
+                                    wherever it stands [default: upstream]
 
     Seeing it:
           --help                      Show this help

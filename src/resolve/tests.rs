@@ -1,5 +1,6 @@
 //! Whole command lines: the three spellings, precedence.
 
+mod cluster;
 mod live;
 mod refusals;
 mod secrets;
