@@ -73,7 +73,8 @@ pub struct Keys {
     /// Keys in these slots: 0-8000 or 0:8000; several allowed [default: 0-16383]
     #[arg(long, alias = "key-slot", value_name = "RANGE", num_args = 1..)]
     pub key_slots: Vec<String>,
-    /// The I-th of N equal ranges of slots: to spread one run over several hosts
+    /// The I-th of N equal ranges of slots: to spread one run over several hosts. auto/N: I by the index of a Kubernetes
+    /// Indexed Job or an AWS Batch array job; auto: N by the array job's size, too
     #[arg(long, value_name = "I/N")]
     pub shard: Option<String>,
     /// Keys that one SCAN asks for [default: 1000]

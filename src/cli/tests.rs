@@ -123,7 +123,8 @@ fn replicate_has_a_help() {
           --key-slots <RANGE>...      Keys in these slots: 0-8000 or 0:8000; several allowed [default:
                                       0-16383]
           --shard <I/N>               The I-th of N equal ranges of slots: to spread one run over
-                                      several hosts
+                                      several hosts. auto/N: I by the index of a Kubernetes Indexed Job
+                                      or an AWS Batch array job; auto: N by the array job's size, too
           --scan-count <KEYS>         Keys that one SCAN asks for [default: 1000]
           --mem-limit <SIZE>          Leave out keys of more memory than this; a bare number is
                                       megabytes; 0 is off [default: 0]
@@ -306,7 +307,7 @@ fn replicate_has_a_help() {
     unix:///path, redis-sentinel://host:26379,host:26379/0#mymaster (rediss-sentinel:// for TLS)
 
     Environment: RIOT_SOURCE_URI, RIOT_SOURCE_USER, RIOT_SOURCE_PASS, RIOT_TARGET_URI, RIOT_TARGET_USER,
-    RIOT_TARGET_PASS. A password on the command line can be seen in ps.
+    RIOT_TARGET_PASS, RIOT_SHARD. A password on the command line can be seen in ps.
 
     Durations: 100ms, 5s, 2m, 1h, 1d; a bare number is milliseconds. Sizes: 512KB, 5MB, 1GB.
     "#);
@@ -333,7 +334,8 @@ fn compare_has_a_help() {
           --key-slots <RANGE>...      Keys in these slots: 0-8000 or 0:8000; several allowed [default:
                                       0-16383]
           --shard <I/N>               The I-th of N equal ranges of slots: to spread one run over
-                                      several hosts
+                                      several hosts. auto/N: I by the index of a Kubernetes Indexed Job
+                                      or an AWS Batch array job; auto: N by the array job's size, too
           --scan-count <KEYS>         Keys that one SCAN asks for [default: 1000]
           --mem-limit <SIZE>          Leave out keys of more memory than this; a bare number is
                                       megabytes; 0 is off [default: 0]
@@ -495,7 +497,7 @@ fn compare_has_a_help() {
     unix:///path, redis-sentinel://host:26379,host:26379/0#mymaster (rediss-sentinel:// for TLS)
 
     Environment: RIOT_SOURCE_URI, RIOT_SOURCE_USER, RIOT_SOURCE_PASS, RIOT_TARGET_URI, RIOT_TARGET_USER,
-    RIOT_TARGET_PASS. A password on the command line can be seen in ps.
+    RIOT_TARGET_PASS, RIOT_SHARD. A password on the command line can be seen in ps.
 
     Durations: 100ms, 5s, 2m, 1h, 1d; a bare number is milliseconds. Sizes: 512KB, 5MB, 1GB.
     "#);

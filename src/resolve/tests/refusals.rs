@@ -256,7 +256,7 @@ fn errors_of_options() {
     riot replicate a b --key-slots 0-16384
       error: --key-slots: '0-16384' is no range of slots from 0 to 16383, as 0-8000
     riot replicate a b --shard 3/2
-      error: --shard: I/N has N from 1 to 16384 and I from 1 to N
+      error: --shard: N is a number from 1 to 16384, and I one from 1 to N
     riot replicate a b --mem-limit much
       error: --mem-limit: 'much' is no size; write 512KB, 5MB or 1GB
     riot replicate a b --key-process x
