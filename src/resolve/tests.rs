@@ -4,6 +4,7 @@ mod cluster;
 mod live;
 mod refusals;
 mod secrets;
+mod shards;
 
 use std::time::Duration;
 
@@ -417,19 +418,6 @@ fn the_command_line_wins_over_the_environment_over_the_uri() {
         &[("RIOT_TARGET_PASS", "")],
     );
     assert_eq!(config.target.password, Password::Fixed("uri".to_owned()));
-}
-
-#[test]
-fn a_shard_by_the_index_of_the_job() {
-    let environment = [("RIOT_SHARD", "auto/2"), ("JOB_COMPLETION_INDEX", "1")];
-    for (line, slots) in [
-        ("riot replicate a b", (8192, 16383)),
-        ("riot compare a b --shard auto/3", (5461, 10921)),
-        ("riot replicate --shard 1/2 a b", (0, 8191)),
-    ] {
-        let (config, _) = run_in(line, &environment);
-        assert_eq!(config.selection.slots, [slots], "{line}");
-    }
 }
 
 #[test]
