@@ -19,7 +19,7 @@ pub use live::Live;
 #[command(
     name = "riot",
     version,
-    about = "Copies a Redis or Valkey database to another server, and proves that both hold the same",
+    about = "Copies a Redis or Valkey database to another server or cluster, and proves that both hold the same",
     disable_help_flag = true,
     disable_help_subcommand = true,
     subcommand_precedence_over_arg = true,

@@ -60,7 +60,7 @@ pub struct Bare {
     /// Password of the private key
     #[arg(long, alias = "key-pwd", value_name = "PASSWORD")]
     pub key_pass: Option<Hidden>,
-    /// A cluster, reached by any of its nodes; without this, riot asks the server
+    /// This side is a cluster; without the flag, riot finds that out by itself
     #[arg(short, long)]
     pub cluster: bool,
     /// Longest wait for an answer; a bare number is seconds here [default: 60s]
@@ -72,22 +72,22 @@ pub struct Bare {
     /// RESP version: 2, 3 [default: 3 where the server has it]
     #[arg(long, value_name = "VERSION")]
     pub resp: Option<String>,
-    /// Most connections to the server; to each node of a cluster [default: 8]
+    /// Most connections to the server, or to each node of a cluster [default: 8]
     #[arg(short = 'm', long, value_name = "NUMBER")]
     pub pool: Option<String>,
-    /// Most connections to the source, wherever it stands
+    /// Most connections to the source, as --source-pool, wherever it stands
     #[arg(long, value_name = "NUMBER")]
     pub read_pool: Option<String>,
-    /// Which node of each shard of a cluster is read, as --source-read-from wherever it stands [default: upstream]
-    #[arg(long, value_name = "NODES")]
+    /// Node that is read in each shard of a cluster, as --source-read-from, wherever it stands [default: upstream]
+    #[arg(long, value_name = "NODE")]
     pub read_from: Option<String>,
 }
 
-const SOURCE_READ_FROM: &str = "Which node of each shard of a cluster is read: upstream (the master), upstream_preferred, \
+const SOURCE_READ_FROM: &str = "Node that is read in each shard of a cluster: upstream (the master), upstream_preferred, \
     replica, replica_preferred, any, any_replica, lowest_latency [default: upstream]";
 
-const TARGET_READ_FROM: &str = "Which node of each shard of a cluster is read when both sides are compared; \
-    named as in --source-read-from [default: upstream]";
+const TARGET_READ_FROM: &str = "Node that is read in each shard of a cluster when both sides are compared: \
+    as in --source-read-from [default: upstream]";
 
 /// One side's options in RIOT 4's spelling: the same struct twice, with a prefix of its own.
 macro_rules! side {
@@ -137,7 +137,7 @@ macro_rules! side {
                 value_name = "PASSWORD"
             )]
             pub key_pass: Option<Hidden>,
-            /// A cluster, reached by any of its nodes; without this, riot asks the server
+            /// This side is a cluster; without the flag, riot finds that out by itself
             #[arg(id = concat!($side, "-cluster"), long = concat!($side, "-cluster"))]
             pub cluster: bool,
             /// Longest wait for an answer [default: 60s]
@@ -149,14 +149,14 @@ macro_rules! side {
             /// RESP version: 2, 3 [default: 3 where the server has it]
             #[arg(id = concat!($side, "-resp"), long = concat!($side, "-resp"), value_name = "VERSION")]
             pub resp: Option<String>,
-            /// Most connections to the server; to each node of a cluster [default: 8]
+            /// Most connections to the server, or to each node of a cluster [default: 8]
             #[arg(id = concat!($side, "-pool"), long = concat!($side, "-pool"), value_name = "NUMBER")]
             pub pool: Option<String>,
-            /// Which node of a cluster's shard is read.
+            /// Node that is read in each shard of a cluster.
             #[arg(
                 id = concat!($side, "-read-from"),
                 long = concat!($side, "-read-from"),
-                value_name = "NODES",
+                value_name = "NODE",
                 help = $read_from
             )]
             pub read_from: Option<String>,

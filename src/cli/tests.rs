@@ -22,7 +22,7 @@ fn clap_finds_nothing_wrong_with_the_definitions() {
 #[test]
 fn the_program_has_a_help() {
     insta::assert_snapshot!(help(""), @r#"
-    Copies a Redis or Valkey database to another server, and proves that both hold the same
+    Copies a Redis or Valkey database to another server or cluster, and proves that both hold the same
 
     Usage: riot replicate [OPTIONS] SOURCE TARGET
            riot compare [OPTIONS] SOURCE TARGET
@@ -74,16 +74,16 @@ fn the_program_has_a_help() {
           --cert <FILE>             Client certificate, PEM
           --key <FILE>              Its private key, PKCS#8 in PEM, may be encrypted
           --key-pass <PASSWORD>     Password of the private key
-      -c, --cluster                 A cluster, reached by any of its nodes; without this, riot asks the
-                                    server
+      -c, --cluster                 This side is a cluster; without the flag, riot finds that out by
+                                    itself
       -o, --timeout <DURATION>      Longest wait for an answer; a bare number is seconds here [default:
                                     60s]
           --client <NAME>           Name of the connections, for CLIENT LIST [default: riot]
           --resp <VERSION>          RESP version: 2, 3 [default: 3 where the server has it]
-      -m, --pool <NUMBER>           Most connections to the server; to each node of a cluster [default:
-                                    8]
-          --read-pool <NUMBER>      Most connections to the source, wherever it stands
-          --read-from <NODES>       Which node of each shard of a cluster is read, as --source-read-from
+      -m, --pool <NUMBER>           Most connections to the server, or to each node of a cluster
+                                    [default: 8]
+          --read-pool <NUMBER>      Most connections to the source, as --source-pool, wherever it stands
+          --read-from <NODE>        Node that is read in each shard of a cluster, as --source-read-from,
                                     wherever it stands [default: upstream]
 
     Examples:
@@ -122,9 +122,10 @@ fn replicate_has_a_help() {
           --key-exclude <PATTERN>...  Leave out keys that match this; wins over --key-include
           --key-slots <RANGE>...      Keys in these slots: 0-8000 or 0:8000; several allowed [default:
                                       0-16383]
-          --shard <I/N>               The I-th of N equal ranges of slots: to spread one run over
-                                      several hosts. auto/N: I by the index of a Kubernetes Indexed Job
-                                      or an AWS Batch array job; auto: N by the array job's size, too
+          --shard <I/N>               The I-th of N runs that share the keys by equal ranges of slots,
+                                      on hosts of their own: 2/3. auto/3 takes I from the index of a
+                                      Kubernetes Indexed Job or an AWS Batch array job, auto takes N
+                                      from the array job, too [env: RIOT_SHARD]
           --scan-count <KEYS>         Keys that one SCAN asks for [default: 1000]
           --mem-limit <SIZE>          Leave out keys of more memory than this; a bare number is
                                       megabytes; 0 is off [default: 0]
@@ -147,9 +148,11 @@ fn replicate_has_a_help() {
           --wait-timeout <DURATION>  Longest WAIT [default: 1s]
 
     How fast (auto: found by measuring):
-          --threads <NUMBER>       Lanes that write [default: auto]
+          --threads <NUMBER>       Lanes that write, or that write to each node of a cluster [default:
+                                   auto]
       -b, --batch <KEYS>           Keys in a batch of writes [default: auto]
-          --read-threads <NUMBER>  Lanes that read [default: auto]
+          --read-threads <NUMBER>  Lanes that read, or that read from each node of a cluster [default:
+                                   auto]
           --read-batch <KEYS>      Keys in a batch of reads [default: auto]
           --read-queue <KEYS>      Keys that wait between reading and writing [default: auto]
           --pipeline <BATCHES>     Batches in flight on one connection: what keeps a long link full
@@ -215,14 +218,14 @@ fn replicate_has_a_help() {
           --source-cert <FILE>             Client certificate, PEM
           --source-key <FILE>              Its private key, PKCS#8 in PEM, may be encrypted
           --source-key-pass <PASSWORD>     Password of the private key
-          --source-cluster                 A cluster, reached by any of its nodes; without this, riot
-                                           asks the server
+          --source-cluster                 This side is a cluster; without the flag, riot finds that out
+                                           by itself
           --source-timeout <DURATION>      Longest wait for an answer [default: 60s]
           --source-client <NAME>           Name of the connections, for CLIENT LIST [default: riot]
           --source-resp <VERSION>          RESP version: 2, 3 [default: 3 where the server has it]
-          --source-pool <NUMBER>           Most connections to the server; to each node of a cluster
+          --source-pool <NUMBER>           Most connections to the server, or to each node of a cluster
                                            [default: 8]
-          --source-read-from <NODES>       Which node of each shard of a cluster is read: upstream (the
+          --source-read-from <NODE>        Node that is read in each shard of a cluster: upstream (the
                                            master), upstream_preferred, replica, replica_preferred, any,
                                            any_replica, lowest_latency [default: upstream]
 
@@ -241,16 +244,15 @@ fn replicate_has_a_help() {
           --target-cert <FILE>             Client certificate, PEM
           --target-key <FILE>              Its private key, PKCS#8 in PEM, may be encrypted
           --target-key-pass <PASSWORD>     Password of the private key
-          --target-cluster                 A cluster, reached by any of its nodes; without this, riot
-                                           asks the server
+          --target-cluster                 This side is a cluster; without the flag, riot finds that out
+                                           by itself
           --target-timeout <DURATION>      Longest wait for an answer [default: 60s]
           --target-client <NAME>           Name of the connections, for CLIENT LIST [default: riot]
           --target-resp <VERSION>          RESP version: 2, 3 [default: 3 where the server has it]
-          --target-pool <NUMBER>           Most connections to the server; to each node of a cluster
+          --target-pool <NUMBER>           Most connections to the server, or to each node of a cluster
                                            [default: 8]
-          --target-read-from <NODES>       Which node of each shard of a cluster is read when both sides
-                                           are compared; named as in --source-read-from [default:
-                                           upstream]
+          --target-read-from <NODE>        Node that is read in each shard of a cluster when both sides
+                                           are compared: as in --source-read-from [default: upstream]
 
     One side, as RIOT 3 has it (before the command the source, after it the target):
       -u, --uri <URI>               Server URI
@@ -270,16 +272,16 @@ fn replicate_has_a_help() {
           --cert <FILE>             Client certificate, PEM
           --key <FILE>              Its private key, PKCS#8 in PEM, may be encrypted
           --key-pass <PASSWORD>     Password of the private key
-      -c, --cluster                 A cluster, reached by any of its nodes; without this, riot asks the
-                                    server
+      -c, --cluster                 This side is a cluster; without the flag, riot finds that out by
+                                    itself
       -o, --timeout <DURATION>      Longest wait for an answer; a bare number is seconds here [default:
                                     60s]
           --client <NAME>           Name of the connections, for CLIENT LIST [default: riot]
           --resp <VERSION>          RESP version: 2, 3 [default: 3 where the server has it]
-      -m, --pool <NUMBER>           Most connections to the server; to each node of a cluster [default:
-                                    8]
-          --read-pool <NUMBER>      Most connections to the source, wherever it stands
-          --read-from <NODES>       Which node of each shard of a cluster is read, as --source-read-from
+      -m, --pool <NUMBER>           Most connections to the server, or to each node of a cluster
+                                    [default: 8]
+          --read-pool <NUMBER>      Most connections to the source, as --source-pool, wherever it stands
+          --read-from <NODE>        Node that is read in each shard of a cluster, as --source-read-from,
                                     wherever it stands [default: upstream]
 
     Seeing it:
@@ -333,9 +335,10 @@ fn compare_has_a_help() {
           --key-exclude <PATTERN>...  Leave out keys that match this; wins over --key-include
           --key-slots <RANGE>...      Keys in these slots: 0-8000 or 0:8000; several allowed [default:
                                       0-16383]
-          --shard <I/N>               The I-th of N equal ranges of slots: to spread one run over
-                                      several hosts. auto/N: I by the index of a Kubernetes Indexed Job
-                                      or an AWS Batch array job; auto: N by the array job's size, too
+          --shard <I/N>               The I-th of N runs that share the keys by equal ranges of slots,
+                                      on hosts of their own: 2/3. auto/3 takes I from the index of a
+                                      Kubernetes Indexed Job or an AWS Batch array job, auto takes N
+                                      from the array job, too [env: RIOT_SHARD]
           --scan-count <KEYS>         Keys that one SCAN asks for [default: 1000]
           --mem-limit <SIZE>          Leave out keys of more memory than this; a bare number is
                                       megabytes; 0 is off [default: 0]
@@ -353,9 +356,11 @@ fn compare_has_a_help() {
           --log-keys                Log each key read and written
 
     How fast (auto: found by measuring):
-          --threads <NUMBER>       Lanes that write [default: auto]
+          --threads <NUMBER>       Lanes that write, or that write to each node of a cluster [default:
+                                   auto]
       -b, --batch <KEYS>           Keys in a batch of writes [default: auto]
-          --read-threads <NUMBER>  Lanes that read [default: auto]
+          --read-threads <NUMBER>  Lanes that read, or that read from each node of a cluster [default:
+                                   auto]
           --read-batch <KEYS>      Keys in a batch of reads [default: auto]
           --read-queue <KEYS>      Keys that wait between reading and writing [default: auto]
           --pipeline <BATCHES>     Batches in flight on one connection: what keeps a long link full
@@ -405,14 +410,14 @@ fn compare_has_a_help() {
           --source-cert <FILE>             Client certificate, PEM
           --source-key <FILE>              Its private key, PKCS#8 in PEM, may be encrypted
           --source-key-pass <PASSWORD>     Password of the private key
-          --source-cluster                 A cluster, reached by any of its nodes; without this, riot
-                                           asks the server
+          --source-cluster                 This side is a cluster; without the flag, riot finds that out
+                                           by itself
           --source-timeout <DURATION>      Longest wait for an answer [default: 60s]
           --source-client <NAME>           Name of the connections, for CLIENT LIST [default: riot]
           --source-resp <VERSION>          RESP version: 2, 3 [default: 3 where the server has it]
-          --source-pool <NUMBER>           Most connections to the server; to each node of a cluster
+          --source-pool <NUMBER>           Most connections to the server, or to each node of a cluster
                                            [default: 8]
-          --source-read-from <NODES>       Which node of each shard of a cluster is read: upstream (the
+          --source-read-from <NODE>        Node that is read in each shard of a cluster: upstream (the
                                            master), upstream_preferred, replica, replica_preferred, any,
                                            any_replica, lowest_latency [default: upstream]
 
@@ -431,16 +436,15 @@ fn compare_has_a_help() {
           --target-cert <FILE>             Client certificate, PEM
           --target-key <FILE>              Its private key, PKCS#8 in PEM, may be encrypted
           --target-key-pass <PASSWORD>     Password of the private key
-          --target-cluster                 A cluster, reached by any of its nodes; without this, riot
-                                           asks the server
+          --target-cluster                 This side is a cluster; without the flag, riot finds that out
+                                           by itself
           --target-timeout <DURATION>      Longest wait for an answer [default: 60s]
           --target-client <NAME>           Name of the connections, for CLIENT LIST [default: riot]
           --target-resp <VERSION>          RESP version: 2, 3 [default: 3 where the server has it]
-          --target-pool <NUMBER>           Most connections to the server; to each node of a cluster
+          --target-pool <NUMBER>           Most connections to the server, or to each node of a cluster
                                            [default: 8]
-          --target-read-from <NODES>       Which node of each shard of a cluster is read when both sides
-                                           are compared; named as in --source-read-from [default:
-                                           upstream]
+          --target-read-from <NODE>        Node that is read in each shard of a cluster when both sides
+                                           are compared: as in --source-read-from [default: upstream]
 
     One side, as RIOT 3 has it (before the command the source, after it the target):
       -u, --uri <URI>               Server URI
@@ -460,16 +464,16 @@ fn compare_has_a_help() {
           --cert <FILE>             Client certificate, PEM
           --key <FILE>              Its private key, PKCS#8 in PEM, may be encrypted
           --key-pass <PASSWORD>     Password of the private key
-      -c, --cluster                 A cluster, reached by any of its nodes; without this, riot asks the
-                                    server
+      -c, --cluster                 This side is a cluster; without the flag, riot finds that out by
+                                    itself
       -o, --timeout <DURATION>      Longest wait for an answer; a bare number is seconds here [default:
                                     60s]
           --client <NAME>           Name of the connections, for CLIENT LIST [default: riot]
           --resp <VERSION>          RESP version: 2, 3 [default: 3 where the server has it]
-      -m, --pool <NUMBER>           Most connections to the server; to each node of a cluster [default:
-                                    8]
-          --read-pool <NUMBER>      Most connections to the source, wherever it stands
-          --read-from <NODES>       Which node of each shard of a cluster is read, as --source-read-from
+      -m, --pool <NUMBER>           Most connections to the server, or to each node of a cluster
+                                    [default: 8]
+          --read-pool <NUMBER>      Most connections to the source, as --source-pool, wherever it stands
+          --read-from <NODE>        Node that is read in each shard of a cluster, as --source-read-from,
                                     wherever it stands [default: upstream]
 
     Seeing it:
