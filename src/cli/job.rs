@@ -74,7 +74,7 @@ pub struct Keys {
     #[arg(long, alias = "key-slot", value_name = "RANGE", num_args = 1..)]
     pub key_slots: Vec<String>,
     /// The I-th of N runs that share the keys by equal ranges of slots, on hosts of their own: 2/3. auto/3 takes I from the
-    /// index of a Kubernetes Indexed Job or an AWS Batch array job, auto takes N from the array job, too [env: RIOT_SHARD]
+    /// index of a Kubernetes Indexed Job or an AWS Batch array job, auto takes N from the array job, too
     #[arg(long, value_name = "I/N")]
     pub shard: Option<String>,
     /// Keys that one SCAN asks for [default: 1000]

@@ -125,7 +125,7 @@ fn replicate_has_a_help() {
           --shard <I/N>               The I-th of N runs that share the keys by equal ranges of slots,
                                       on hosts of their own: 2/3. auto/3 takes I from the index of a
                                       Kubernetes Indexed Job or an AWS Batch array job, auto takes N
-                                      from the array job, too [env: RIOT_SHARD]
+                                      from the array job, too
           --scan-count <KEYS>         Keys that one SCAN asks for [default: 1000]
           --mem-limit <SIZE>          Leave out keys of more memory than this; a bare number is
                                       megabytes; 0 is off [default: 0]
@@ -309,7 +309,7 @@ fn replicate_has_a_help() {
     unix:///path, redis-sentinel://host:26379,host:26379/0#mymaster (rediss-sentinel:// for TLS)
 
     Environment: RIOT_SOURCE_URI, RIOT_SOURCE_USER, RIOT_SOURCE_PASS, RIOT_TARGET_URI, RIOT_TARGET_USER,
-    RIOT_TARGET_PASS, RIOT_SHARD. A password on the command line can be seen in ps.
+    RIOT_TARGET_PASS; RIOT_SHARD for --shard. A password on the command line can be seen in ps.
 
     Durations: 100ms, 5s, 2m, 1h, 1d; a bare number is milliseconds. Sizes: 512KB, 5MB, 1GB.
     "#);
@@ -338,7 +338,7 @@ fn compare_has_a_help() {
           --shard <I/N>               The I-th of N runs that share the keys by equal ranges of slots,
                                       on hosts of their own: 2/3. auto/3 takes I from the index of a
                                       Kubernetes Indexed Job or an AWS Batch array job, auto takes N
-                                      from the array job, too [env: RIOT_SHARD]
+                                      from the array job, too
           --scan-count <KEYS>         Keys that one SCAN asks for [default: 1000]
           --mem-limit <SIZE>          Leave out keys of more memory than this; a bare number is
                                       megabytes; 0 is off [default: 0]
@@ -501,7 +501,7 @@ fn compare_has_a_help() {
     unix:///path, redis-sentinel://host:26379,host:26379/0#mymaster (rediss-sentinel:// for TLS)
 
     Environment: RIOT_SOURCE_URI, RIOT_SOURCE_USER, RIOT_SOURCE_PASS, RIOT_TARGET_URI, RIOT_TARGET_USER,
-    RIOT_TARGET_PASS, RIOT_SHARD. A password on the command line can be seen in ps.
+    RIOT_TARGET_PASS; RIOT_SHARD for --shard. A password on the command line can be seen in ps.
 
     Durations: 100ms, 5s, 2m, 1h, 1d; a bare number is milliseconds. Sizes: 512KB, 5MB, 1GB.
     "#);
