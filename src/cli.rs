@@ -19,7 +19,7 @@ pub use live::Live;
 #[command(
     name = "riot",
     version,
-    about = "Copies a Redis or Valkey database to another server, and proves that both hold the same",
+    about = "Copies a Redis or Valkey database to another server or cluster, and proves that both hold the same",
     disable_help_flag = true,
     disable_help_subcommand = true,
     subcommand_precedence_over_arg = true,
@@ -60,7 +60,7 @@ SOURCE and TARGET: host, host:port, redis://[[user:]password@]host[:port][/db], 
 unix:///path, redis-sentinel://host:26379,host:26379/0#mymaster (rediss-sentinel:// for TLS)
 
 Environment: RIOT_SOURCE_URI, RIOT_SOURCE_USER, RIOT_SOURCE_PASS, RIOT_TARGET_URI, RIOT_TARGET_USER,
-RIOT_TARGET_PASS. A password on the command line can be seen in ps.
+RIOT_TARGET_PASS; RIOT_SHARD for --shard. A password on the command line can be seen in ps.
 
 Durations: 100ms, 5s, 2m, 1h, 1d; a bare number is milliseconds. Sizes: 512KB, 5MB, 1GB.";
 

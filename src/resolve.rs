@@ -1,6 +1,7 @@
 //! What the words mean: the command line and the environment become one validated [`Config`], or one line that says why
 //! not. Nothing is printed here; only a password is asked for, when the words say so.
 
+mod cluster;
 mod console;
 mod endpoint;
 mod flow;
@@ -10,6 +11,7 @@ mod live;
 mod prompt;
 mod refuse;
 mod rewrite;
+mod shard;
 mod uri;
 mod usage;
 mod value;
@@ -132,7 +134,7 @@ impl Db {
 
 /// Reads the command line, the program's name first, and this process' environment and terminal.
 pub fn from_args(args: impl Iterator<Item = OsString>) -> Parsed {
-    for name in endpoint::VARIABLES {
+    for name in endpoint::VARIABLES.into_iter().chain([shard::VARIABLE]) {
         if let Err(VarError::NotUnicode(_)) = std::env::var(name) {
             return refused(&UsageError::new(name, "is not UTF-8"));
         }
@@ -272,7 +274,8 @@ fn run(
     let command = mode.command();
     let console = console::resolve(global, surroundings.terminal, &mut notices)?;
     let (source_words, target_words) = sides(&job, bare)?;
-    let selection = keys::resolve(&job.keys, &mut notices)?;
+    let shard = shard::resolve(job.keys.shard.as_deref(), surroundings, &mut notices)?;
+    let selection = keys::resolve(&job.keys, shard.as_ref(), &mut notices)?;
     let rewrite = rewrite::resolve(&job.changes)?;
     let flow = flow::flow(&job, global, &mut notices)?;
     let live = live::resolve(mode, &job.live, &mut notices)?;

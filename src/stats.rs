@@ -46,7 +46,8 @@ pub struct Stats {
     bytes_read: AtomicU64,
     bytes_written: AtomicU64,
     retries: AtomicU64,
-    redirections: AtomicU64,
+    source_redirections: AtomicU64,
+    target_redirections: AtomicU64,
     source_reconnects: AtomicU64,
     target_reconnects: AtomicU64,
     redone_alone: AtomicU64,
@@ -132,7 +133,8 @@ impl Stats {
             bytes_read: AtomicU64::default(),
             bytes_written: AtomicU64::default(),
             retries: AtomicU64::default(),
-            redirections: AtomicU64::default(),
+            source_redirections: AtomicU64::default(),
+            target_redirections: AtomicU64::default(),
             source_reconnects: AtomicU64::default(),
             target_reconnects: AtomicU64::default(),
             redone_alone: AtomicU64::default(),
@@ -249,9 +251,13 @@ impl Stats {
         self.retries.fetch_add(times, Relaxed);
     }
 
-    /// Keys were followed to another node of a cluster.
-    pub fn redirected(&self, _side: Side, count: u64) {
-        self.redirections.fetch_add(count, Relaxed);
+    /// Keys that MOVED or ASK sent on to another node of a cluster.
+    pub fn redirected(&self, side: Side, count: u64) {
+        match side {
+            Side::Source => &self.source_redirections,
+            Side::Target => &self.target_redirections,
+        }
+        .fetch_add(count, Relaxed);
     }
 
     /// A lost connection was opened again.
@@ -345,6 +351,7 @@ impl Stats {
             bytes_read: get(&self.bytes_read),
             bytes_written: get(&self.bytes_written),
             retries: get(&self.retries),
+            redirections: get(&self.source_redirections) + get(&self.target_redirections),
             reconnects: Reconnects {
                 source: get(&self.source_reconnects),
                 target: get(&self.target_reconnects),
@@ -403,107 +410,4 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-
-    #[test]
-    fn what_many_threads_count_adds_up() {
-        let stats = Arc::new(Stats::new(false));
-        let threads: Vec<_> = (0..4)
-            .map(|_| {
-                let stats = Arc::clone(&stats);
-                std::thread::spawn(move || {
-                    for _ in 0..1000 {
-                        stats.scanned(10);
-                        stats.written(5);
-                        stats.deleted(1);
-                        stats.skipped(SkipReason::MemoryLimit, 2);
-                        stats.skipped(SkipReason::DryRun, 1);
-                        stats.failed(Step::Write, b"k\0", "ERR no");
-                    }
-                })
-            })
-            .collect();
-        for thread in threads {
-            thread.join().unwrap();
-        }
-        let summary = stats.summary();
-        assert!(summary.adds_up());
-        assert!(!summary.is_clean());
-        assert_eq!(summary.counts.scanned, 40_000);
-        assert_eq!(summary.counts.failed, 4000);
-        assert_eq!(summary.failures.len(), KEPT);
-    }
-
-    #[test]
-    fn a_key_that_is_lost_does_not_add_up() {
-        let stats = Stats::new(false);
-        stats.scanned(2);
-        stats.written(1);
-        assert!(!stats.summary().adds_up());
-        assert!(stats.summary().is_clean());
-    }
-
-    #[test]
-    fn a_failure_to_compare_is_counted_apart() {
-        let stats = Stats::new(false);
-        stats.failed(Step::Compare, b"k", "NOPERM");
-        let summary = stats.summary();
-        assert!(summary.adds_up());
-        assert!(!summary.is_clean());
-        assert_eq!(summary.counts.compare_failed, 1);
-    }
-
-    #[test]
-    fn differences_are_counted_by_kind() {
-        let stats = Stats::new(false);
-        stats.differs(Difference {
-            key: b"m".to_vec(),
-            kind: DifferenceKind::Missing {
-                r#type: "set".into(),
-            },
-        });
-        stats.differs(Difference {
-            key: b"t".to_vec(),
-            kind: DifferenceKind::Ttl {
-                expected: 1,
-                found: -1,
-            },
-        });
-        let counts = stats.counts();
-        assert_eq!(
-            counts.differences,
-            Differences {
-                missing: 1,
-                ttl: 1,
-                ..Differences::default()
-            }
-        );
-        assert!(!stats.summary().is_clean());
-    }
-
-    #[test]
-    fn the_phases_have_their_times() {
-        let stats = Stats::new(false);
-        assert_eq!(stats.phase(), Phase::Connecting);
-        assert!(!stats.summary().verified);
-        stats.enter(Phase::Scanning);
-        stats.enter(Phase::Comparing);
-        stats.enter(Phase::Done);
-        let summary = stats.summary();
-        assert!(summary.copied && summary.verified);
-        assert_eq!(summary.phase, Phase::Done);
-        assert!(summary.scan_seconds > 0.0 && summary.compare_seconds > 0.0);
-        assert!(summary.elapsed_seconds >= summary.scan_seconds + summary.compare_seconds);
-    }
-
-    #[test]
-    fn a_note_is_kept_once() {
-        let stats = Stats::new(false);
-        stats.note("the target evicts keys");
-        stats.note("the target evicts keys");
-        assert_eq!(stats.summary().notes, ["the target evicts keys"]);
-    }
-}
+mod tests;

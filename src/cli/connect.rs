@@ -36,7 +36,7 @@ pub struct Bare {
     /// Command that prints the password, run at each connection
     #[arg(long, value_name = "COMMAND")]
     pub pass_command: Option<Hidden>,
-    /// Database number [default: 0]
+    /// Database number; a cluster has 0 alone [default: 0]
     #[arg(short = 'n', long, value_name = "NUMBER")]
     pub db: Option<String>,
     /// Connect by TLS
@@ -60,8 +60,8 @@ pub struct Bare {
     /// Password of the private key
     #[arg(long, alias = "key-pwd", value_name = "PASSWORD")]
     pub key_pass: Option<Hidden>,
-    /// The server is a cluster.
-    #[arg(short, long, hide = true)]
+    /// This side is a cluster; without the flag, riot finds that out by itself
+    #[arg(short, long)]
     pub cluster: bool,
     /// Longest wait for an answer; a bare number is seconds here [default: 60s]
     #[arg(short = 'o', long, value_name = "DURATION")]
@@ -72,20 +72,26 @@ pub struct Bare {
     /// RESP version: 2, 3 [default: 3 where the server has it]
     #[arg(long, value_name = "VERSION")]
     pub resp: Option<String>,
-    /// Most connections to the server [default: 8]
+    /// Most connections to the server, or to each node of a cluster [default: 8]
     #[arg(short = 'm', long, value_name = "NUMBER")]
     pub pool: Option<String>,
-    /// Most connections to the source, wherever it stands
+    /// Most connections to the source, as --source-pool, wherever it stands
     #[arg(long, value_name = "NUMBER")]
     pub read_pool: Option<String>,
-    /// Nodes the source is read from, wherever it stands.
-    #[arg(long, value_name = "NODES", hide = true)]
+    /// Node that is read in each shard of a cluster, as --source-read-from, wherever it stands [default: upstream]
+    #[arg(long, value_name = "NODE")]
     pub read_from: Option<String>,
 }
 
+const SOURCE_READ_FROM: &str = "Node that is read in each shard of a cluster: upstream (the master), upstream_preferred, \
+    replica, replica_preferred, any, any_replica, lowest_latency [default: upstream]";
+
+const TARGET_READ_FROM: &str = "Node that is read in each shard of a cluster when both sides are compared: \
+    as in --source-read-from [default: upstream]";
+
 /// One side's options in RIOT 4's spelling: the same struct twice, with a prefix of its own.
 macro_rules! side {
-    ($(#[$docs:meta])* $name:ident, $side:literal, $heading:literal) => {
+    ($(#[$docs:meta])* $name:ident, $side:literal, $heading:literal, $read_from:expr) => {
         $(#[$docs])*
         #[derive(Debug, Clone, Args)]
         #[command(next_help_heading = $heading)]
@@ -102,7 +108,7 @@ macro_rules! side {
             /// Command that prints the password, run at each connection
             #[arg(id = concat!($side, "-pass-command"), long = concat!($side, "-pass-command"), value_name = "COMMAND")]
             pub pass_command: Option<Hidden>,
-            /// Database number [default: 0]
+            /// Database number; a cluster has 0 alone [default: 0]
             #[arg(id = concat!($side, "-db"), long = concat!($side, "-db"), value_name = "NUMBER")]
             pub db: Option<String>,
             /// Connect by TLS
@@ -131,8 +137,8 @@ macro_rules! side {
                 value_name = "PASSWORD"
             )]
             pub key_pass: Option<Hidden>,
-            /// The server is a cluster.
-            #[arg(id = concat!($side, "-cluster"), long = concat!($side, "-cluster"), hide = true)]
+            /// This side is a cluster; without the flag, riot finds that out by itself
+            #[arg(id = concat!($side, "-cluster"), long = concat!($side, "-cluster"))]
             pub cluster: bool,
             /// Longest wait for an answer [default: 60s]
             #[arg(id = concat!($side, "-timeout"), long = concat!($side, "-timeout"), value_name = "DURATION")]
@@ -143,11 +149,16 @@ macro_rules! side {
             /// RESP version: 2, 3 [default: 3 where the server has it]
             #[arg(id = concat!($side, "-resp"), long = concat!($side, "-resp"), value_name = "VERSION")]
             pub resp: Option<String>,
-            /// Most connections to the server [default: 8]
+            /// Most connections to the server, or to each node of a cluster [default: 8]
             #[arg(id = concat!($side, "-pool"), long = concat!($side, "-pool"), value_name = "NUMBER")]
             pub pool: Option<String>,
-            /// Nodes that are read from.
-            #[arg(id = concat!($side, "-read-from"), long = concat!($side, "-read-from"), value_name = "NODES", hide = true)]
+            /// Node that is read in each shard of a cluster.
+            #[arg(
+                id = concat!($side, "-read-from"),
+                long = concat!($side, "-read-from"),
+                value_name = "NODE",
+                help = $read_from
+            )]
             pub read_from: Option<String>,
         }
     };
@@ -155,10 +166,10 @@ macro_rules! side {
 
 side! {
     /// `--source-X`.
-    SourceSide, "source", "Source"
+    SourceSide, "source", "Source", SOURCE_READ_FROM
 }
 
 side! {
     /// `--target-X`.
-    TargetSide, "target", "Target"
+    TargetSide, "target", "Target", TARGET_READ_FROM
 }

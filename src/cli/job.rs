@@ -9,10 +9,10 @@ use super::{Bare, Foreign, Hidden, Later, Live, SourceSide, TargetSide};
 /// `replicate` and `compare`: the same words, of which each command refuses some.
 #[derive(Debug, Args)]
 pub struct Job {
-    /// Where keys are read: URI or host:port
+    /// Where keys are read: URI or host:port; of a cluster, any node's
     #[arg(value_name = "SOURCE")]
     pub source: Option<Hidden>,
-    /// Where keys are written: URI or host:port
+    /// Where keys are written: URI or host:port; of a cluster, any node's
     #[arg(value_name = "TARGET")]
     pub target: Option<Hidden>,
     /// Which keys.
@@ -73,7 +73,8 @@ pub struct Keys {
     /// Keys in these slots: 0-8000 or 0:8000; several allowed [default: 0-16383]
     #[arg(long, alias = "key-slot", value_name = "RANGE", num_args = 1..)]
     pub key_slots: Vec<String>,
-    /// The I-th of N equal ranges of slots: to spread one run over several hosts
+    /// The I-th of N runs that share the keys by equal ranges of slots, on hosts of their own: 2/3. auto/3 takes I from the
+    /// index of a Kubernetes Indexed Job or an AWS Batch array job, auto takes N from the array job, too
     #[arg(long, value_name = "I/N")]
     pub shard: Option<String>,
     /// Keys that one SCAN asks for [default: 1000]
@@ -128,13 +129,13 @@ pub struct Changes {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "How fast (auto: found by measuring)")]
 pub struct Pace {
-    /// Lanes that write [default: auto]
+    /// Lanes that write, or that write to each node of a cluster [default: auto]
     #[arg(long, value_name = "NUMBER")]
     pub threads: Option<String>,
     /// Keys in a batch of writes [default: auto]
     #[arg(short, long, value_name = "KEYS")]
     pub batch: Option<String>,
-    /// Lanes that read [default: auto]
+    /// Lanes that read, or that read from each node of a cluster [default: auto]
     #[arg(long, value_name = "NUMBER")]
     pub read_threads: Option<String>,
     /// Keys in a batch of reads [default: auto]

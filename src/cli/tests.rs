@@ -22,7 +22,7 @@ fn clap_finds_nothing_wrong_with_the_definitions() {
 #[test]
 fn the_program_has_a_help() {
     insta::assert_snapshot!(help(""), @r#"
-    Copies a Redis or Valkey database to another server, and proves that both hold the same
+    Copies a Redis or Valkey database to another server or cluster, and proves that both hold the same
 
     Usage: riot replicate [OPTIONS] SOURCE TARGET
            riot compare [OPTIONS] SOURCE TARGET
@@ -65,7 +65,7 @@ fn the_program_has_a_help() {
       -a, --pass [<PASSWORD>]       Password; asked for on the terminal when no value follows
           --pass-file <FILE>        File whose first line is the password, read at each connection
           --pass-command <COMMAND>  Command that prints the password, run at each connection
-      -n, --db <NUMBER>             Database number [default: 0]
+      -n, --db <NUMBER>             Database number; a cluster has 0 alone [default: 0]
       -t, --tls                     Connect by TLS
           --tls-verify <WHAT>       What of the certificate is verified: full, ca (chain, not the name),
                                     none [default: full]
@@ -74,12 +74,17 @@ fn the_program_has_a_help() {
           --cert <FILE>             Client certificate, PEM
           --key <FILE>              Its private key, PKCS#8 in PEM, may be encrypted
           --key-pass <PASSWORD>     Password of the private key
+      -c, --cluster                 This side is a cluster; without the flag, riot finds that out by
+                                    itself
       -o, --timeout <DURATION>      Longest wait for an answer; a bare number is seconds here [default:
                                     60s]
           --client <NAME>           Name of the connections, for CLIENT LIST [default: riot]
           --resp <VERSION>          RESP version: 2, 3 [default: 3 where the server has it]
-      -m, --pool <NUMBER>           Most connections to the server [default: 8]
-          --read-pool <NUMBER>      Most connections to the source, wherever it stands
+      -m, --pool <NUMBER>           Most connections to the server, or to each node of a cluster
+                                    [default: 8]
+          --read-pool <NUMBER>      Most connections to the source, as --source-pool, wherever it stands
+          --read-from <NODE>        Node that is read in each shard of a cluster, as --source-read-from,
+                                    wherever it stands [default: upstream]
 
     Examples:
       riot replicate redis://10.0.0.5:6379 rediss://user:secret@cache.example.com:6380/2
@@ -103,8 +108,8 @@ fn replicate_has_a_help() {
            riot [SOURCE CONNECTION] replicate [OPTIONS] [TARGET CONNECTION]
 
     Arguments:
-      [SOURCE]  Where keys are read: URI or host:port
-      [TARGET]  Where keys are written: URI or host:port
+      [SOURCE]  Where keys are read: URI or host:port; of a cluster, any node's
+      [TARGET]  Where keys are written: URI or host:port; of a cluster, any node's
 
     Which keys:
           --mode <MODE>               What to do: scan (the source's keys, once), live (these, then what
@@ -117,8 +122,10 @@ fn replicate_has_a_help() {
           --key-exclude <PATTERN>...  Leave out keys that match this; wins over --key-include
           --key-slots <RANGE>...      Keys in these slots: 0-8000 or 0:8000; several allowed [default:
                                       0-16383]
-          --shard <I/N>               The I-th of N equal ranges of slots: to spread one run over
-                                      several hosts
+          --shard <I/N>               The I-th of N runs that share the keys by equal ranges of slots,
+                                      on hosts of their own: 2/3. auto/3 takes I from the index of a
+                                      Kubernetes Indexed Job or an AWS Batch array job, auto takes N
+                                      from the array job, too
           --scan-count <KEYS>         Keys that one SCAN asks for [default: 1000]
           --mem-limit <SIZE>          Leave out keys of more memory than this; a bare number is
                                       megabytes; 0 is off [default: 0]
@@ -141,9 +148,11 @@ fn replicate_has_a_help() {
           --wait-timeout <DURATION>  Longest WAIT [default: 1s]
 
     How fast (auto: found by measuring):
-          --threads <NUMBER>       Lanes that write [default: auto]
+          --threads <NUMBER>       Lanes that write, or that write to each node of a cluster [default:
+                                   auto]
       -b, --batch <KEYS>           Keys in a batch of writes [default: auto]
-          --read-threads <NUMBER>  Lanes that read [default: auto]
+          --read-threads <NUMBER>  Lanes that read, or that read from each node of a cluster [default:
+                                   auto]
           --read-batch <KEYS>      Keys in a batch of reads [default: auto]
           --read-queue <KEYS>      Keys that wait between reading and writing [default: auto]
           --pipeline <BATCHES>     Batches in flight on one connection: what keeps a long link full
@@ -200,7 +209,7 @@ fn replicate_has_a_help() {
           --source-pass-file <FILE>        File whose first line is the password, read at each
                                            connection
           --source-pass-command <COMMAND>  Command that prints the password, run at each connection
-          --source-db <NUMBER>             Database number [default: 0]
+          --source-db <NUMBER>             Database number; a cluster has 0 alone [default: 0]
           --source-tls                     Connect by TLS
           --source-tls-verify <WHAT>       What of the certificate is verified: full, ca (chain, not the
                                            name), none [default: full]
@@ -209,10 +218,16 @@ fn replicate_has_a_help() {
           --source-cert <FILE>             Client certificate, PEM
           --source-key <FILE>              Its private key, PKCS#8 in PEM, may be encrypted
           --source-key-pass <PASSWORD>     Password of the private key
+          --source-cluster                 This side is a cluster; without the flag, riot finds that out
+                                           by itself
           --source-timeout <DURATION>      Longest wait for an answer [default: 60s]
           --source-client <NAME>           Name of the connections, for CLIENT LIST [default: riot]
           --source-resp <VERSION>          RESP version: 2, 3 [default: 3 where the server has it]
-          --source-pool <NUMBER>           Most connections to the server [default: 8]
+          --source-pool <NUMBER>           Most connections to the server, or to each node of a cluster
+                                           [default: 8]
+          --source-read-from <NODE>        Node that is read in each shard of a cluster: upstream (the
+                                           master), upstream_preferred, replica, replica_preferred, any,
+                                           any_replica, lowest_latency [default: upstream]
 
     Target:
           --target-user <NAME>             ACL user name
@@ -220,7 +235,7 @@ fn replicate_has_a_help() {
           --target-pass-file <FILE>        File whose first line is the password, read at each
                                            connection
           --target-pass-command <COMMAND>  Command that prints the password, run at each connection
-          --target-db <NUMBER>             Database number [default: 0]
+          --target-db <NUMBER>             Database number; a cluster has 0 alone [default: 0]
           --target-tls                     Connect by TLS
           --target-tls-verify <WHAT>       What of the certificate is verified: full, ca (chain, not the
                                            name), none [default: full]
@@ -229,10 +244,15 @@ fn replicate_has_a_help() {
           --target-cert <FILE>             Client certificate, PEM
           --target-key <FILE>              Its private key, PKCS#8 in PEM, may be encrypted
           --target-key-pass <PASSWORD>     Password of the private key
+          --target-cluster                 This side is a cluster; without the flag, riot finds that out
+                                           by itself
           --target-timeout <DURATION>      Longest wait for an answer [default: 60s]
           --target-client <NAME>           Name of the connections, for CLIENT LIST [default: riot]
           --target-resp <VERSION>          RESP version: 2, 3 [default: 3 where the server has it]
-          --target-pool <NUMBER>           Most connections to the server [default: 8]
+          --target-pool <NUMBER>           Most connections to the server, or to each node of a cluster
+                                           [default: 8]
+          --target-read-from <NODE>        Node that is read in each shard of a cluster when both sides
+                                           are compared: as in --source-read-from [default: upstream]
 
     One side, as RIOT 3 has it (before the command the source, after it the target):
       -u, --uri <URI>               Server URI
@@ -243,7 +263,7 @@ fn replicate_has_a_help() {
       -a, --pass [<PASSWORD>]       Password; asked for on the terminal when no value follows
           --pass-file <FILE>        File whose first line is the password, read at each connection
           --pass-command <COMMAND>  Command that prints the password, run at each connection
-      -n, --db <NUMBER>             Database number [default: 0]
+      -n, --db <NUMBER>             Database number; a cluster has 0 alone [default: 0]
       -t, --tls                     Connect by TLS
           --tls-verify <WHAT>       What of the certificate is verified: full, ca (chain, not the name),
                                     none [default: full]
@@ -252,12 +272,17 @@ fn replicate_has_a_help() {
           --cert <FILE>             Client certificate, PEM
           --key <FILE>              Its private key, PKCS#8 in PEM, may be encrypted
           --key-pass <PASSWORD>     Password of the private key
+      -c, --cluster                 This side is a cluster; without the flag, riot finds that out by
+                                    itself
       -o, --timeout <DURATION>      Longest wait for an answer; a bare number is seconds here [default:
                                     60s]
           --client <NAME>           Name of the connections, for CLIENT LIST [default: riot]
           --resp <VERSION>          RESP version: 2, 3 [default: 3 where the server has it]
-      -m, --pool <NUMBER>           Most connections to the server [default: 8]
-          --read-pool <NUMBER>      Most connections to the source, wherever it stands
+      -m, --pool <NUMBER>           Most connections to the server, or to each node of a cluster
+                                    [default: 8]
+          --read-pool <NUMBER>      Most connections to the source, as --source-pool, wherever it stands
+          --read-from <NODE>        Node that is read in each shard of a cluster, as --source-read-from,
+                                    wherever it stands [default: upstream]
 
     Seeing it:
           --help                      Show this help
@@ -284,7 +309,7 @@ fn replicate_has_a_help() {
     unix:///path, redis-sentinel://host:26379,host:26379/0#mymaster (rediss-sentinel:// for TLS)
 
     Environment: RIOT_SOURCE_URI, RIOT_SOURCE_USER, RIOT_SOURCE_PASS, RIOT_TARGET_URI, RIOT_TARGET_USER,
-    RIOT_TARGET_PASS. A password on the command line can be seen in ps.
+    RIOT_TARGET_PASS; RIOT_SHARD for --shard. A password on the command line can be seen in ps.
 
     Durations: 100ms, 5s, 2m, 1h, 1d; a bare number is milliseconds. Sizes: 512KB, 5MB, 1GB.
     "#);
@@ -299,8 +324,8 @@ fn compare_has_a_help() {
            riot [SOURCE CONNECTION] compare [OPTIONS] [TARGET CONNECTION]
 
     Arguments:
-      [SOURCE]  Where keys are read: URI or host:port
-      [TARGET]  Where keys are written: URI or host:port
+      [SOURCE]  Where keys are read: URI or host:port; of a cluster, any node's
+      [TARGET]  Where keys are written: URI or host:port; of a cluster, any node's
 
     Which keys:
           --key-pattern <GLOB>        Keys that match this glob, as SCAN MATCH has it [default: *]
@@ -310,8 +335,10 @@ fn compare_has_a_help() {
           --key-exclude <PATTERN>...  Leave out keys that match this; wins over --key-include
           --key-slots <RANGE>...      Keys in these slots: 0-8000 or 0:8000; several allowed [default:
                                       0-16383]
-          --shard <I/N>               The I-th of N equal ranges of slots: to spread one run over
-                                      several hosts
+          --shard <I/N>               The I-th of N runs that share the keys by equal ranges of slots,
+                                      on hosts of their own: 2/3. auto/3 takes I from the index of a
+                                      Kubernetes Indexed Job or an AWS Batch array job, auto takes N
+                                      from the array job, too
           --scan-count <KEYS>         Keys that one SCAN asks for [default: 1000]
           --mem-limit <SIZE>          Leave out keys of more memory than this; a bare number is
                                       megabytes; 0 is off [default: 0]
@@ -329,9 +356,11 @@ fn compare_has_a_help() {
           --log-keys                Log each key read and written
 
     How fast (auto: found by measuring):
-          --threads <NUMBER>       Lanes that write [default: auto]
+          --threads <NUMBER>       Lanes that write, or that write to each node of a cluster [default:
+                                   auto]
       -b, --batch <KEYS>           Keys in a batch of writes [default: auto]
-          --read-threads <NUMBER>  Lanes that read [default: auto]
+          --read-threads <NUMBER>  Lanes that read, or that read from each node of a cluster [default:
+                                   auto]
           --read-batch <KEYS>      Keys in a batch of reads [default: auto]
           --read-queue <KEYS>      Keys that wait between reading and writing [default: auto]
           --pipeline <BATCHES>     Batches in flight on one connection: what keeps a long link full
@@ -372,7 +401,7 @@ fn compare_has_a_help() {
           --source-pass-file <FILE>        File whose first line is the password, read at each
                                            connection
           --source-pass-command <COMMAND>  Command that prints the password, run at each connection
-          --source-db <NUMBER>             Database number [default: 0]
+          --source-db <NUMBER>             Database number; a cluster has 0 alone [default: 0]
           --source-tls                     Connect by TLS
           --source-tls-verify <WHAT>       What of the certificate is verified: full, ca (chain, not the
                                            name), none [default: full]
@@ -381,10 +410,16 @@ fn compare_has_a_help() {
           --source-cert <FILE>             Client certificate, PEM
           --source-key <FILE>              Its private key, PKCS#8 in PEM, may be encrypted
           --source-key-pass <PASSWORD>     Password of the private key
+          --source-cluster                 This side is a cluster; without the flag, riot finds that out
+                                           by itself
           --source-timeout <DURATION>      Longest wait for an answer [default: 60s]
           --source-client <NAME>           Name of the connections, for CLIENT LIST [default: riot]
           --source-resp <VERSION>          RESP version: 2, 3 [default: 3 where the server has it]
-          --source-pool <NUMBER>           Most connections to the server [default: 8]
+          --source-pool <NUMBER>           Most connections to the server, or to each node of a cluster
+                                           [default: 8]
+          --source-read-from <NODE>        Node that is read in each shard of a cluster: upstream (the
+                                           master), upstream_preferred, replica, replica_preferred, any,
+                                           any_replica, lowest_latency [default: upstream]
 
     Target:
           --target-user <NAME>             ACL user name
@@ -392,7 +427,7 @@ fn compare_has_a_help() {
           --target-pass-file <FILE>        File whose first line is the password, read at each
                                            connection
           --target-pass-command <COMMAND>  Command that prints the password, run at each connection
-          --target-db <NUMBER>             Database number [default: 0]
+          --target-db <NUMBER>             Database number; a cluster has 0 alone [default: 0]
           --target-tls                     Connect by TLS
           --target-tls-verify <WHAT>       What of the certificate is verified: full, ca (chain, not the
                                            name), none [default: full]
@@ -401,10 +436,15 @@ fn compare_has_a_help() {
           --target-cert <FILE>             Client certificate, PEM
           --target-key <FILE>              Its private key, PKCS#8 in PEM, may be encrypted
           --target-key-pass <PASSWORD>     Password of the private key
+          --target-cluster                 This side is a cluster; without the flag, riot finds that out
+                                           by itself
           --target-timeout <DURATION>      Longest wait for an answer [default: 60s]
           --target-client <NAME>           Name of the connections, for CLIENT LIST [default: riot]
           --target-resp <VERSION>          RESP version: 2, 3 [default: 3 where the server has it]
-          --target-pool <NUMBER>           Most connections to the server [default: 8]
+          --target-pool <NUMBER>           Most connections to the server, or to each node of a cluster
+                                           [default: 8]
+          --target-read-from <NODE>        Node that is read in each shard of a cluster when both sides
+                                           are compared: as in --source-read-from [default: upstream]
 
     One side, as RIOT 3 has it (before the command the source, after it the target):
       -u, --uri <URI>               Server URI
@@ -415,7 +455,7 @@ fn compare_has_a_help() {
       -a, --pass [<PASSWORD>]       Password; asked for on the terminal when no value follows
           --pass-file <FILE>        File whose first line is the password, read at each connection
           --pass-command <COMMAND>  Command that prints the password, run at each connection
-      -n, --db <NUMBER>             Database number [default: 0]
+      -n, --db <NUMBER>             Database number; a cluster has 0 alone [default: 0]
       -t, --tls                     Connect by TLS
           --tls-verify <WHAT>       What of the certificate is verified: full, ca (chain, not the name),
                                     none [default: full]
@@ -424,12 +464,17 @@ fn compare_has_a_help() {
           --cert <FILE>             Client certificate, PEM
           --key <FILE>              Its private key, PKCS#8 in PEM, may be encrypted
           --key-pass <PASSWORD>     Password of the private key
+      -c, --cluster                 This side is a cluster; without the flag, riot finds that out by
+                                    itself
       -o, --timeout <DURATION>      Longest wait for an answer; a bare number is seconds here [default:
                                     60s]
           --client <NAME>           Name of the connections, for CLIENT LIST [default: riot]
           --resp <VERSION>          RESP version: 2, 3 [default: 3 where the server has it]
-      -m, --pool <NUMBER>           Most connections to the server [default: 8]
-          --read-pool <NUMBER>      Most connections to the source, wherever it stands
+      -m, --pool <NUMBER>           Most connections to the server, or to each node of a cluster
+                                    [default: 8]
+          --read-pool <NUMBER>      Most connections to the source, as --source-pool, wherever it stands
+          --read-from <NODE>        Node that is read in each shard of a cluster, as --source-read-from,
+                                    wherever it stands [default: upstream]
 
     Seeing it:
           --help                      Show this help
@@ -456,7 +501,7 @@ fn compare_has_a_help() {
     unix:///path, redis-sentinel://host:26379,host:26379/0#mymaster (rediss-sentinel:// for TLS)
 
     Environment: RIOT_SOURCE_URI, RIOT_SOURCE_USER, RIOT_SOURCE_PASS, RIOT_TARGET_URI, RIOT_TARGET_USER,
-    RIOT_TARGET_PASS. A password on the command line can be seen in ps.
+    RIOT_TARGET_PASS; RIOT_SHARD for --shard. A password on the command line can be seen in ps.
 
     Durations: 100ms, 5s, 2m, 1h, 1d; a bare number is milliseconds. Sizes: 512KB, 5MB, 1GB.
     "#);

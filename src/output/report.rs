@@ -140,6 +140,9 @@ fn speed_line(summary: &Summary) -> String {
         parts.push(format!("{}/s", bytes(whole(rates.bytes))));
     }
     parts.push(count(counts.retries, "retry", "retries"));
+    if counts.redirections > 0 {
+        parts.push(count(counts.redirections, "redirection", "redirections"));
+    }
     parts.extend(
         summary
             .peak_memory_bytes

@@ -7,9 +7,9 @@ use std::time::Duration;
 use super::uri::{self, Uri};
 use super::value::{self, Bare};
 use super::words::{Given, Secret, Verify, Words};
-use super::{Db, Surroundings, UsageError};
+use super::{Db, Surroundings, UsageError, cluster};
 use crate::cli::Hidden;
-use crate::config::{Address, Endpoint, Password, ReadFrom, Resp, Side, Tls, TlsVerify};
+use crate::config::{Address, Endpoint, Password, Resp, Side, Tls, TlsVerify};
 use crate::wire::tls::{NamedFile, Settings};
 
 /// What the environment may say.
@@ -85,7 +85,6 @@ pub(super) fn resolve(
     notices: &mut Vec<String>,
 ) -> Result<Draft, UsageError> {
     let side = place.side;
-    refuse_later(words)?;
     let (uri_name, uri) = place.uri(words)?.unzip();
     let address = address(uri.as_ref(), words)?;
     let user = words
@@ -114,7 +113,9 @@ pub(super) fn resolve(
             None => COMMAND_TIMEOUT,
         },
     };
-    let database = database(words, uri.as_ref(), uri_name.as_deref(), side)?;
+    let (place_of_database, database) = said_database(words, uri.as_ref(), uri_name.as_deref())?;
+    let cluster = cluster::is_said(words, &address, (place_of_database, database))?;
+    let database = database_number(place_of_database, database, side)?;
     let client_name = words
         .client_name
         .as_ref()
@@ -155,37 +156,10 @@ pub(super) fn resolve(
         connect_timeout: CONNECT_TIMEOUT.min(command_timeout),
         command_timeout,
         pool: usize::try_from(pool).unwrap_or(usize::MAX),
-        cluster: false,
-        read_from: ReadFrom::Upstream,
+        cluster,
+        read_from: cluster::read_from(words)?,
     };
     Ok(Draft { endpoint, prompt })
-}
-
-fn refuse_later(words: &Words) -> Result<(), UsageError> {
-    if let Some(cluster) = &words.cluster {
-        return Err(UsageError::later(&cluster.option, "clusters"));
-    }
-    let Some(nodes) = &words.read_from else {
-        return Ok(());
-    };
-    let known = ["upstream", "master"].map(|name| (name, true));
-    let later = [
-        "upstream-preferred",
-        "master-preferred",
-        "replica",
-        "replica-preferred",
-        "any",
-        "any-replica",
-        "lowest-latency",
-    ]
-    .map(|name| (name, false));
-    if value::named(&nodes.option, &nodes.value, &[&known[..], &later].concat())? {
-        return Ok(());
-    }
-    Err(UsageError::later(
-        &format!("{} {}", nodes.option, value::plain_name(&nodes.value)),
-        "reading from replicas",
-    ))
 }
 
 fn address(uri: Option<&Uri>, words: &Words) -> Result<Address, UsageError> {
@@ -250,13 +224,13 @@ fn host_alone(given: &Given<Hidden>) -> Result<String, UsageError> {
     Ok(text.to_owned())
 }
 
-fn database(
-    words: &Words,
+/// The database, with the option or the URI that names it.
+fn said_database<'a>(
+    words: &'a Words,
     uri: Option<&Uri>,
-    uri_name: Option<&str>,
-    side: Side,
-) -> Result<u32, UsageError> {
-    let (option, database) = match &words.database {
+    uri_name: Option<&'a str>,
+) -> Result<(&'a str, Db), UsageError> {
+    Ok(match &words.database {
         Some(given) => (
             given.option.as_str(),
             Db::parse(&given.option, &given.value)?,
@@ -265,7 +239,10 @@ fn database(
             uri_name.unwrap_or_default(),
             uri.and_then(|uri| uri.database).unwrap_or(Db::One(0)),
         ),
-    };
+    })
+}
+
+fn database_number(option: &str, database: Db, side: Side) -> Result<u32, UsageError> {
     match (database, side) {
         (Db::One(number), _) => Ok(number),
         (Db::Several, Side::Source) => {

@@ -4,16 +4,19 @@ use std::num::NonZeroU64;
 
 use regex::bytes::{Regex, RegexBuilder};
 
-use super::UsageError;
-use super::{glob, value};
+use super::shard::{SLOTS, Shard};
+use super::{UsageError, glob, value};
 use crate::cli::Keys;
 use crate::config::Selection;
 
-const SLOTS: u16 = 16_384;
 const MEGABYTE: u64 = 1 << 20;
 
-/// Resolves the options of "Which keys".
-pub(super) fn resolve(keys: &Keys, notices: &mut Vec<String>) -> Result<Selection, UsageError> {
+/// Resolves the options of "Which keys", of which `shard` is resolved already.
+pub(super) fn resolve(
+    keys: &Keys,
+    shard: Option<&Shard>,
+    notices: &mut Vec<String>,
+) -> Result<Selection, UsageError> {
     let pattern = keys
         .key_pattern
         .as_ref()
@@ -41,7 +44,7 @@ pub(super) fn resolve(keys: &Keys, notices: &mut Vec<String>) -> Result<Selectio
         types: types(&keys.key_type)?,
         include: patterns("--key-include", &keys.key_include, notices)?,
         exclude: patterns("--key-exclude", &keys.key_exclude, notices)?,
-        slots: slots(&keys.key_slots, keys.shard.as_deref())?,
+        slots: slots(&keys.key_slots, shard)?,
         scan_count,
         memory_limit,
         memory_samples,
@@ -131,7 +134,7 @@ pub(super) fn regex_reason(error: &regex::Error) -> String {
 }
 
 /// Ranges, sorted and apart, with the shard cut in.
-fn slots(words: &[String], shard: Option<&str>) -> Result<Vec<(u16, u16)>, UsageError> {
+fn slots(words: &[String], shard: Option<&Shard>) -> Result<Vec<(u16, u16)>, UsageError> {
     let mut ranges = Vec::new();
     for word in words.iter().flat_map(|word| word.split(',')) {
         ranges.push(range(word)?);
@@ -148,7 +151,7 @@ fn slots(words: &[String], shard: Option<&str>) -> Result<Vec<(u16, u16)>, Usage
         }
     }
     let Some(shard) = shard else { return Ok(apart) };
-    let (low, high) = shard_range(shard)?;
+    let (low, high) = shard.slots;
     let cut: Vec<_> = apart
         .into_iter()
         .map(|(first, last)| (first.max(low), last.min(high)))
@@ -156,7 +159,7 @@ fn slots(words: &[String], shard: Option<&str>) -> Result<Vec<(u16, u16)>, Usage
         .collect();
     if cut.is_empty() {
         return Err(UsageError::new(
-            "--shard",
+            &shard.place,
             format!("its slots {low}-{high} are none of --key-slots"),
         ));
     }
@@ -182,33 +185,19 @@ fn range(text: &str) -> Result<(u16, u16), UsageError> {
     }
 }
 
-/// The I-th of N equal ranges.
-fn shard_range(text: &str) -> Result<(u16, u16), UsageError> {
-    let wrong = || {
-        UsageError::new(
-            "--shard",
-            format!("'{text}' is not I/N, as 2/4 for the second of four"),
-        )
-    };
-    let (part, parts) = text.split_once('/').ok_or_else(wrong)?;
-    let number = |text: &str| text.trim().parse::<u32>().map_err(|_| wrong());
-    let (part, parts) = (number(part)?, number(parts)?);
-    if parts == 0 || parts > SLOTS.into() || part == 0 || part > parts {
-        return Err(UsageError::new(
-            "--shard",
-            "I/N has N from 1 to 16384 and I from 1 to N",
-        ));
-    }
-    let start = |part: u32| u16::try_from(part * u32::from(SLOTS) / parts).map_err(|_| wrong());
-    Ok((start(part - 1)?, start(part)? - 1))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn words(words: &[&str]) -> Vec<String> {
         words.iter().map(|word| (*word).to_owned()).collect()
+    }
+
+    fn of(slots: (u16, u16)) -> Shard {
+        Shard {
+            place: "RIOT_SHARD".to_owned(),
+            slots,
+        }
     }
 
     #[test]
@@ -224,15 +213,16 @@ mod tests {
                 &[(0, 60), (100, 300)],
             ),
             (&["5-6,1-2"], None, &[(1, 2), (5, 6)]),
-            (&[], Some("1/1"), &[(0, 16383)]),
-            (&[], Some("1/3"), &[(0, 5460)]),
-            (&[], Some("2/3"), &[(5461, 10921)]),
-            (&[], Some("3/3"), &[(10922, 16383)]),
-            (&["0-100", "9000-9001"], Some("2/2"), &[(9000, 9001)]),
-            (&["8000-9000"], Some("2/2"), &[(8192, 9000)]),
+            (&[], Some((5461, 10921)), &[(5461, 10921)]),
+            (
+                &["0-100", "9000-9001"],
+                Some((8192, 16383)),
+                &[(9000, 9001)],
+            ),
+            (&["8000-9000"], Some((8192, 16383)), &[(8192, 9000)]),
         ] {
             assert_eq!(
-                slots(&words(given), shard).unwrap(),
+                slots(&words(given), shard.map(of).as_ref()).unwrap(),
                 expected,
                 "{given:?} {shard:?}"
             );
@@ -240,27 +230,15 @@ mod tests {
     }
 
     #[test]
-    fn shards_cover_every_slot_once() {
-        for parts in [1, 2, 3, 7, 100, 16_384] {
-            let mut next = 0;
-            for part in 1..=parts {
-                let (first, last) = shard_range(&format!("{part}/{parts}")).unwrap();
-                assert_eq!(first, next);
-                next = last + 1;
-            }
-            assert_eq!(next, SLOTS);
-        }
-    }
-
-    #[test]
-    fn bad_slots_and_shards_are_refused() {
+    fn bad_slots_are_refused() {
         for text in ["", "a", "5-1", "0-16384", "-1", "1-2-3", "1:2:3", "0..5"] {
             assert!(slots(&words(&[text]), None).is_err(), "{text}");
         }
-        for text in ["", "1", "0/2", "3/2", "1/0", "1/16385", "a/b", "1/2/3"] {
-            assert!(slots(&[], Some(text)).is_err(), "{text}");
-        }
-        assert!(slots(&words(&["0-10"]), Some("2/2")).is_err());
+        let error = slots(&words(&["0-10"]), Some(&of((8192, 16383)))).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "RIOT_SHARD: its slots 8192-16383 are none of --key-slots"
+        );
     }
 
     fn take(pattern_text: &str, key: &[u8]) -> (bool, usize) {

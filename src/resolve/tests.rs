@@ -1,8 +1,10 @@
 //! Whole command lines: the three spellings, precedence.
 
+mod cluster;
 mod live;
 mod refusals;
 mod secrets;
+mod shards;
 
 use std::time::Duration;
 

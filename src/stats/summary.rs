@@ -150,6 +150,8 @@ pub struct Counts {
     pub bytes_written: u64,
     /// Transient errors tried again.
     pub retries: u64,
+    /// Keys that followed MOVED or ASK to another node, on either side.
+    pub redirections: u64,
     /// Connections opened again.
     pub reconnects: Reconnects,
     /// Keys done again one by one.

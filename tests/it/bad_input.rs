@@ -286,6 +286,11 @@ fn bad_words_are_known_without_a_network() {
     run(&["--type", "csv"], &["--type", "csv"]);
     run(&["--source-resp", "4"], &["--source-resp", "4"]);
     run(&["--source-db", "minus one"], &["--source-db"]);
+    run(
+        &["--source-cluster", "--source-db", "1"],
+        &["--source-db", "database 0 alone"],
+    );
+    run(&["--read-from", "nearest"], &["--read-from", "nearest"]);
     run(&["--no-such-option"], &["--no-such-option"]);
     riot(["replicate", "-h"]).run().names(2, &["--help"]);
     run(
@@ -388,17 +393,10 @@ fn what_a_later_version_brings_is_refused_by_name() {
         ["--db-map", "1=2"],
         ["--source-db", "all"],
         ["--source-db", "0-15"],
-        ["--read-from", "replica"],
     ] {
         refused(&["replicate", words[0], words[1], a, b], words[0]);
     }
-    for option in [
-        "--struct",
-        "--merge",
-        "--stream-prune",
-        "--no-stream-id",
-        "--source-cluster",
-    ] {
+    for option in ["--struct", "--merge", "--stream-prune", "--no-stream-id"] {
         refused(&["replicate", option, a, b], option);
     }
     refused(&["check", a, b], "check");

@@ -53,6 +53,7 @@ fn bad() -> Summary {
         },
         failed: 200,
         retries: 1,
+        redirections: 1,
         reconnects: Reconnects {
             source: 1,
             target: 2,
@@ -116,6 +117,20 @@ fn a_run_without_verification_says_nothing_of_differences() {
 }
 
 #[test]
+fn a_run_whose_keys_followed_their_slots_says_how_many() {
+    let mut summary = good();
+    summary.counts.redirections = 1_200;
+    insta::assert_snapshot!(report(&summary, ReportFormat::Text), @"
+    1,000,214 keys: 1,000,212 written, 2 deleted, 0 skipped, 0 failed
+    3.2 s, 312,567 keys/s, 45 MB/s, 0 retries, 1,200 redirections, peak memory 41 MB
+    0 missing, 0 type, 0 value, 0 ttl
+    ");
+    let json: serde_json::Value =
+        serde_json::from_str(&report(&good(), ReportFormat::Json)).unwrap();
+    assert_eq!(json["redirections"], 0);
+}
+
+#[test]
 fn a_comparison_alone() {
     let mut summary = Summary {
         copied: false,
@@ -142,7 +157,7 @@ fn a_comparison_alone() {
 fn whatever_went_wrong_has_its_line() {
     insta::assert_snapshot!(report(&bad(), ReportFormat::Text), @r#"
     1,000,214 keys: 1,000,000 written, 2 deleted, 11 skipped, 200 failed
-    3.2 s, 312,567 keys/s, 45 MB/s, 1 retry, peak memory 41 MB
+    3.2 s, 312,567 keys/s, 45 MB/s, 1 retry, 1 redirection, peak memory 41 MB
     11 keys over the memory limit, skipped
     3 reconnections: 1 to the source, 2 to the target
     500 keys written again one by one
@@ -257,6 +272,7 @@ fn json_is_one_line_with_everything() {
         "source": 1,
         "target": 2
       },
+      "redirections": 1,
       "redone_alone": 500,
       "repaired": 0,
       "retries": 1,

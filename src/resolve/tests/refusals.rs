@@ -124,6 +124,61 @@ fn errors_of_spelling_and_addresses() {
 }
 
 #[test]
+fn errors_of_clusters() {
+    insta::assert_snapshot!(errors(&[
+        "riot replicate a b --source-cluster --source-db 2",
+        "riot replicate a/2 b --source-cluster",
+        "riot replicate a redis://b?db=1 --target-cluster",
+        "riot replicate a b --target-cluster --target-db 0-3",
+        "riot replicate a b --source-cluster --source-db all",
+        "riot -c -n 1 -h a replicate -h b",
+        "riot -h a replicate -u redis://b/3 --cluster",
+        "riot replicate unix:///x b --source-cluster",
+        "riot -s /x -c replicate -h b",
+        "riot replicate a redis-sentinel://b#m --target-cluster",
+        "riot replicate a b --source-cluster=yes",
+        "riot replicate a b --cluster",
+        "riot -c -h a replicate --source-cluster -h b",
+        "riot replicate a b --read-from nearest",
+        "riot replicate a b --source-read-from any --read-from replica",
+        "riot replicate a b --target-read-from slave",
+    ]), @"
+    riot replicate a b --source-cluster --source-db 2
+      error: --source-db: a cluster has database 0 alone, and --source-cluster says that it is one
+    riot replicate a/2 b --source-cluster
+      error: SOURCE: a cluster has database 0 alone, and --source-cluster says that it is one
+    riot replicate a redis://b?db=1 --target-cluster
+      error: TARGET: a cluster has database 0 alone, and --target-cluster says that it is one
+    riot replicate a b --target-cluster --target-db 0-3
+      error: --target-db: a cluster has database 0 alone, and --target-cluster says that it is one
+    riot replicate a b --source-cluster --source-db all
+      error: --source-db: a cluster has database 0 alone, and --source-cluster says that it is one
+    riot -c -n 1 -h a replicate -h b
+      error: --db: a cluster has database 0 alone, and --cluster says that it is one
+    riot -h a replicate -u redis://b/3 --cluster
+      error: --uri: a cluster has database 0 alone, and --cluster says that it is one
+    riot replicate unix:///x b --source-cluster
+      error: --source-cluster: a unix socket leads to one server; write host and port of any of the cluster's nodes
+    riot -s /x -c replicate -h b
+      error: --cluster: a unix socket leads to one server; write host and port of any of the cluster's nodes
+    riot replicate a redis-sentinel://b#m --target-cluster
+      error: --target-cluster: a cluster has no sentinels; write host and port of any of its nodes
+    riot replicate a b --source-cluster=yes
+      error: --source-cluster: takes no value
+    riot replicate a b --cluster
+      error: --cluster: with SOURCE and TARGET as words, write --target-cluster
+    riot -c -h a replicate --source-cluster -h b
+      error: --cluster: says again what --source-cluster says; give one of them
+    riot replicate a b --read-from nearest
+      error: --read-from: 'nearest' is none of upstream, master, upstream-preferred, master-preferred, replica, replica-preferred, any, any-replica, lowest-latency
+    riot replicate a b --source-read-from any --read-from replica
+      error: --read-from: says again what --source-read-from says; give one of them
+    riot replicate a b --target-read-from slave
+      error: --target-read-from: 'slave' is none of upstream, master, upstream-preferred, master-preferred, replica, replica-preferred, any, any-replica, lowest-latency
+    ");
+}
+
+#[test]
 fn errors_of_options() {
     insta::assert_snapshot!(errors(&[
         "riot replicate --threds 3 a b",
@@ -201,7 +256,7 @@ fn errors_of_options() {
     riot replicate a b --key-slots 0-16384
       error: --key-slots: '0-16384' is no range of slots from 0 to 16383, as 0-8000
     riot replicate a b --shard 3/2
-      error: --shard: I/N has N from 1 to 16384 and I from 1 to N
+      error: --shard: N is a number from 1 to 16384, and I one from 1 to N
     riot replicate a b --mem-limit much
       error: --mem-limit: 'much' is no size; write 512KB, 5MB or 1GB
     riot replicate a b --key-process x
@@ -380,10 +435,6 @@ fn what_comes_later_is_refused_by_name() {
         "riot ping a",
         "riot check --quick a b",
         "riot generate-completion bash",
-        "riot replicate a b --source-cluster",
-        "riot -c -h a replicate -h b",
-        "riot replicate a b --read-from replica_preferred",
-        "riot replicate a b --target-read-from any",
         "riot replicate a b --type struct",
         "riot replicate a b --type DS",
         "riot replicate a b --struct",
@@ -408,14 +459,6 @@ fn what_comes_later_is_refused_by_name() {
       error: check: this version of riot does not have check yet
     riot generate-completion bash
       error: generate-completion: this version of riot does not have completion scripts yet
-    riot replicate a b --source-cluster
-      error: --source-cluster: this version of riot does not have clusters yet
-    riot -c -h a replicate -h b
-      error: --cluster: this version of riot does not have clusters yet
-    riot replicate a b --read-from replica_preferred
-      error: --read-from replica-preferred: this version of riot does not have reading from replicas yet
-    riot replicate a b --target-read-from any
-      error: --target-read-from any: this version of riot does not have reading from replicas yet
     riot replicate a b --type struct
       error: --type struct: this version of riot does not have copying by each type's own commands yet
     riot replicate a b --type DS
