@@ -1,6 +1,7 @@
 //! What the lanes of a live run share beside the set of changed keys: streams, other databases, what is reported.
 
 mod streams;
+mod torn;
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -9,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 
 pub use self::streams::Streams;
+pub use self::torn::Torn;
 use crate::changed::Changed;
 use crate::entry::Entry;
 use crate::stats;
@@ -23,6 +25,8 @@ pub struct Follow {
     pub changed: Arc<Changed>,
     /// The streams that were read.
     pub streams: Streams,
+    /// The slots of open gaps.
+    pub torn: Arc<Torn>,
     /// Keys are picked by type or size: one that was copied may have stopped to be wanted.
     pub picks: bool,
     /// Each batch of reads asks INFO whether other databases have keys.
@@ -53,6 +57,7 @@ impl Follow {
             picks: !kinds.is_empty() || limits_memory,
             changed,
             streams: Streams::default(),
+            torn: Arc::default(),
             asks_databases,
             kinds,
             others: AtomicBool::new(false),

@@ -5,9 +5,9 @@ mod ending;
 mod feed;
 mod guard;
 mod pass;
+mod posts;
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -16,8 +16,9 @@ use tracing::{error, info, warn};
 
 use self::ears::Ears;
 use self::feed::Feed;
-use self::guard::{Guard, Target};
+use self::guard::Guard;
 use self::pass::{Pass, What};
+use self::posts::{Places, Posts};
 use crate::changed::Changed;
 use crate::config::Live;
 use crate::copy;
@@ -26,9 +27,10 @@ use crate::entry::{Cause, Key, Mark};
 use crate::error::RunError;
 use crate::filter::Filter;
 use crate::follow::Follow;
-use crate::server::{Alarm, Choice, Seen, Wanted, Watched, Way};
+use crate::server::{Alarm, Choice, Wanted, Watched, Way};
 use crate::session::Session;
 use crate::signal::Stop;
+use crate::slots::SlotSet;
 use crate::stage::scan::Ended;
 use crate::stage::watch::{Net, Report};
 use crate::stats::Phase;
@@ -49,11 +51,10 @@ struct Run<'s> {
     choice: Choice,
     ears: Ears,
     guard: Guard,
-    /// Ways that must be heard, and those that are.
-    expected: Vec<Way>,
-    listening: HashSet<Way>,
-    clients: HashMap<Way, i64>,
-    shared_clients: Arc<Mutex<Vec<i64>>>,
+    /// Ways in which every node is to be heard.
+    ways: Vec<Way>,
+    posts: Posts,
+    places: Places,
     lanes: Inlets<Vec<Key>>,
     stages: JoinSet<anyhow::Result<()>>,
     feed: Feed,
@@ -115,37 +116,28 @@ impl<'s> Run<'s> {
         for notice in &choice.notices {
             warn!("{notice}");
         }
-        let source = Arc::new(config.source.clone());
-        let seen = Arc::new(Seen::default());
         let net = Net {
             changed: follow.changed.clone(),
             rename: session.rename.clone(),
             pattern: selection.pattern.clone(),
             filter: Filter::new(selection),
+            torn: follow.torn.clone(),
             stats: session.context.stats.clone(),
-            seen: seen.clone(),
+            seen: Arc::default(),
         };
         let flow = &config.flow;
         let patience = (flow.reconnect, flow.reconnect_timeout);
-        let ears = Ears::start(source.clone(), net, patience)?;
-        let shared_clients = Arc::new(Mutex::default());
+        let ears = Ears::start(session.source.clone(), net, patience)?;
+        let places = Places::of(&session.source.routes().readers());
         let watched = Watched {
-            endpoint: source,
             wanted,
             whole: selection.pattern == b"*",
-            seen,
             notified: choice.ways == [Way::Keyspace],
             setting_is_known: choice.setting_is_known,
             tracked: choice.ways.contains(&Way::Tracking),
-            clients: Arc::clone(&shared_clients),
-        };
-        let target = Target {
-            endpoint: Arc::new(config.target.clone()),
-            run_id: session.target_profile.run_id.clone(),
-            control: None,
         };
         // The first look comes before anything is listened to: what happens after it is seen by the next.
-        let guard = Guard::start(watched, target).await;
+        let guard = Guard::start(watched, places.clone(), session.target.clone()).await;
         let (lanes, stages) = copy::lanes(session);
         let feed = Feed::start(&session.context, &lanes.lanes, live.flush_interval);
         let now = Instant::now();
@@ -153,13 +145,12 @@ impl<'s> Run<'s> {
             session,
             live,
             follow,
-            expected: choice.ways.clone(),
+            ways: choice.ways.clone(),
             choice,
             ears,
             guard,
-            listening: HashSet::new(),
-            clients: HashMap::new(),
-            shared_clients,
+            posts: Posts::default(),
+            places,
             lanes,
             stages,
             feed,
@@ -176,20 +167,19 @@ impl<'s> Run<'s> {
 
     /// Subscribes, and waits until the source has confirmed it.
     async fn listen(&mut self) -> Result<(), RunError> {
-        for way in &self.expected {
-            self.ears.listen(*way);
-        }
+        self.learn_versions();
+        self.take_up_posts(false);
         while !self.is_listening() {
             tokio::select! {
                 report = self.ears.next() => self.report(report),
-                alarm = self.guard.next() => self.alarm(alarm),
+                (node, alarm) = self.guard.next() => self.alarm(node, alarm),
             }
             if let Some(failure) = self.session.context.take_failure() {
                 return Err(failure);
             }
         }
-        let names: Vec<&str> = self.expected.iter().map(|way| way.name()).collect();
-        let ways: Vec<String> = self.expected.iter().map(ToString::to_string).collect();
+        let names: Vec<&str> = self.ways.iter().map(|way| way.name()).collect();
+        let ways: Vec<String> = self.ways.iter().map(ToString::to_string).collect();
         self.session.context.stats.live.listens(&names);
         self.session.printer.line(&format!(
             "listening: {}, database {}",
@@ -200,7 +190,7 @@ impl<'s> Run<'s> {
     }
 
     fn is_listening(&self) -> bool {
-        self.expected.iter().all(|way| self.listening.contains(way))
+        self.posts.are_listening(&self.ways)
     }
 
     async fn until_over(&mut self, signal: &Stop) -> Result<Over, RunError> {
@@ -218,7 +208,7 @@ impl<'s> Run<'s> {
             tokio::select! {
                 ended = pass::ended(&mut self.pass) => self.end_pass(ended?),
                 report = self.ears.next() => self.report(report),
-                alarm = self.guard.next() => self.alarm(alarm),
+                (node, alarm) = self.guard.next() => self.alarm(node, alarm),
                 Some(joined) = self.stages.join_next() => fell(joined)?,
                 _ = ticks.tick() => self.look(),
                 () = signal.draining() => return Ok(Over::Wished),
@@ -246,15 +236,23 @@ impl<'s> Run<'s> {
         self.waits_since = None;
         let live = &self.session.context.stats.live;
         if !self.scanned {
-            self.pass = Some(Pass::begin(self.session, &self.lanes, What::First));
+            let (_, gaps) = self.follow.torn.take(live);
+            self.pass = Some(Pass::begin(self.session, &self.lanes, What::First(gaps)));
         } else if live.open_gaps() > 0 {
             warn!("scanning again, because changes may have been missed");
-            self.pass = Some(Pass::begin(self.session, &self.lanes, What::Again));
+            let again = self.again();
+            self.pass = Some(Pass::begin(self.session, &self.lanes, again));
         } else if self.follow.changed.len() < self.room()
             && let Some(overflow) = self.follow.changed.take_overflow()
         {
             self.begin_overflow(overflow);
         }
+    }
+
+    /// The scan that closes all gaps so far.
+    fn again(&self) -> What {
+        let (slots, gaps) = self.follow.torn.take(&self.session.context.stats.live);
+        What::Again(Arc::new(slots), gaps)
     }
 
     /// A scan waits for the source: that is told after a while.
@@ -283,7 +281,11 @@ impl<'s> Run<'s> {
         let session = self.session;
         if overflow.is_blind() || !session.may_search() || !session.rename.can_be_inverted() {
             // Which of the target's keys were deleted at the source cannot be told from the slots.
-            self.gap("more keys changed at once than are remembered by their names");
+            let slots = overflow.slots().clone();
+            self.gap(
+                "more keys changed at once than are remembered by their names",
+                &slots,
+            );
             return;
         }
         let what = What::Overflow(Arc::new(overflow));
@@ -295,17 +297,20 @@ impl<'s> Run<'s> {
             return;
         };
         if ended == Ended::Early {
+            if let What::Again(slots, _) = pass.what() {
+                self.follow.torn.put_back(slots);
+            }
             return;
         }
         let stats = &self.session.context.stats;
         match pass.what() {
-            What::First => {
+            What::First(gaps) => {
                 self.scanned = true;
-                stats.live.closed(pass.covers());
+                stats.live.closed(*gaps);
                 self.first_ends = Some(stats.counts().taken());
             }
-            What::Again => {
-                stats.live.closed(pass.covers());
+            What::Again(_, gaps) => {
+                stats.live.closed(*gaps);
                 warn!("scanned again: every key was looked at");
             }
             What::Overflow(_) => {}
@@ -313,33 +318,37 @@ impl<'s> Run<'s> {
         self.quiet_since = Instant::now();
     }
 
-    fn gap(&self, cause: &str) {
+    /// Changes in these slots of the source may have been missed.
+    fn gap(&self, cause: &str, slots: &SlotSet) {
         warn!("gap: {cause}");
-        self.session.context.stats.live.gap(cause);
+        let live = &self.session.context.stats.live;
+        self.follow.torn.open(live, cause, slots);
+    }
+
+    /// What happened at a node, with its address where there are several.
+    fn at(&self, node: usize, what: &str) -> String {
+        match self.places.node(node) {
+            Some(node) if self.session.source.is_cluster() => {
+                format!("{}: {what}", node.address())
+            }
+            _ => what.to_owned(),
+        }
     }
 
     fn report(&mut self, report: Report) {
         match report {
-            Report::Listening(way, id, server) => {
-                self.follow.listens_at(server);
-                self.listening.insert(way);
-                match id {
-                    Some(id) => self.clients.insert(way, id),
-                    None => self.clients.remove(&way),
-                };
-                self.share_clients();
-            }
-            Report::Lost(way, cause) => {
-                self.listening.remove(&way);
-                self.clients.remove(&way);
-                self.share_clients();
-                if self.expected.contains(&way) {
-                    self.gap(&format!("{way}: {cause}"));
+            Report::Listening(post, heard) => self.listens(post, heard),
+            Report::Lost(post, cause) => {
+                if self.falls_silent(post) {
+                    let cause = self.at(post.node, &format!("{}: {cause}", post.way));
+                    self.gap(&cause, &self.slots_of(post.node));
                 }
             }
-            Report::Dead(way, why) => {
-                if self.expected.contains(&way) {
-                    let failure = self.session.source.unusable(&format!("{way}: {why}"));
+            Report::Left(post) => self.leaves(post),
+            Report::Dead(post, why) => {
+                if self.posts.expects(post, &self.ways) {
+                    let why = self.at(post.node, &format!("{}: {why}", post.way));
+                    let failure = self.session.source.unusable(&why);
                     self.session.context.give_up(failure);
                 }
             }
@@ -347,18 +356,15 @@ impl<'s> Run<'s> {
         }
     }
 
-    fn share_clients(&self) {
-        let ids = self.clients.values().copied().collect();
-        *self
-            .shared_clients
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = ids;
-    }
-
-    fn alarm(&mut self, alarm: Alarm) {
+    /// `node`: the source's node that was looked at; `None` is the target.
+    fn alarm(&mut self, node: Option<usize>, alarm: Alarm) {
         let live = &self.session.context.stats.live;
         match alarm {
-            Alarm::Gap(cause) => self.gap(&cause),
+            Alarm::Gap(cause) => match node {
+                Some(node) => self.gap(&self.at(node, &cause), &self.slots_of(node)),
+                None => self.gap(&cause, &SlotSet::all()),
+            },
+            Alarm::Lost(cause, slots) => self.gap(&cause, &self.source_slots(slots)),
             Alarm::Backlog(bytes) => {
                 warn!("the source holds {bytes} bytes that riot has not read: listening anew");
                 self.ears.drop_connections();
@@ -368,9 +374,9 @@ impl<'s> Run<'s> {
             Alarm::Unproven(words) => live.unproven(words),
             Alarm::Deaf(why) | Alarm::Silent(why) if self.choice.tracking => {
                 error!("{why}: listening by client tracking instead, and scanning again");
-                self.gap(&why);
-                self.expected = vec![Way::Tracking];
-                self.ears.listen(Way::Tracking);
+                self.gap(&why, &SlotSet::all());
+                self.ways = vec![Way::Tracking];
+                self.take_up_posts(false);
                 self.guard.is_tracked_now();
                 live.listens(&[Way::Keyspace.name(), Way::Tracking.name()]);
             }
@@ -382,7 +388,7 @@ impl<'s> Run<'s> {
             }
             Alarm::Deaf(why) => {
                 error!("{why}, and there is no other way to learn of changes: the run ends");
-                self.gap(&why);
+                self.gap(&why, &SlotSet::all());
                 self.deaf = true;
             }
         }
@@ -392,7 +398,7 @@ impl<'s> Run<'s> {
     fn other_databases(&self) {
         let known = self.follow.has_other_databases();
         self.follow.other_databases();
-        if !known && !self.expected.contains(&Way::Keyspace) {
+        if !known && !self.ways.contains(&Way::Keyspace) {
             warn!(
                 "other databases of the source have keys, and tracking does not tell which database an event is of: \
                  a key deleted here may stay at the target, counted as extra (--events keyspace tells, --delete-extra deletes)"
@@ -402,6 +408,7 @@ impl<'s> Run<'s> {
 
     /// What is due each tick.
     fn look(&mut self) {
+        self.follow_clusters();
         let changed = &self.follow.changed;
         let live = &self.session.context.stats.live;
         live.set_waiting(changed.len() as u64);
@@ -411,7 +418,10 @@ impl<'s> Run<'s> {
             self.quiet_since = Instant::now();
         }
         if self.follow.take_strayed() {
-            self.gap("values are read at another server than events are heard at");
+            self.gap(
+                "values are read at another server than events are heard at",
+                &SlotSet::all(),
+            );
             self.ears.drop_connections();
         }
         let counts = self.session.context.stats.counts();

@@ -107,7 +107,7 @@ impl<'a> Session<'a> {
             Some(live) => {
                 let wanted = Wanted::of(&config.selection.types);
                 let pattern = &config.selection.pattern;
-                Some(choose(&config.source, live.events, &wanted, pattern).await?)
+                Some(choose(&source, live.events, &wanted, pattern).await?)
             }
         };
         let lanes = Lanes::of(config, &source_profile, &target_profile);

@@ -6,19 +6,20 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::config::Endpoint;
+use super::posts::Place;
 use crate::error::RunError;
+use crate::nodes::Nodes;
 use crate::server::Way;
 use crate::stage::watch::{Net, Reins, Report, WatchStage};
 
-/// Watches that wait to be started: there are two ways.
-const STAGES: usize = 8;
+/// Watches that wait to be started: two for each node of the largest cluster.
+const STAGES: usize = 2048;
 /// Reports that wait to be read.
 const REPORTS: usize = 64;
 
 /// The thread, seen from the run.
 pub(super) struct Ears {
-    endpoint: Arc<Endpoint>,
+    nodes: Arc<Nodes>,
     net: Net,
     patience: (bool, Duration),
     stages: mpsc::Sender<WatchStage>,
@@ -31,7 +32,7 @@ pub(super) struct Ears {
 impl Ears {
     /// Starts the thread, which listens to nothing yet.
     pub(super) fn start(
-        endpoint: Arc<Endpoint>,
+        nodes: Arc<Nodes>,
         net: Net,
         patience: (bool, Duration),
     ) -> Result<Self, RunError> {
@@ -62,7 +63,7 @@ impl Ears {
             })
             .map_err(|error| RunError::Internal(format!("no thread to listen on: {error}")))?;
         Ok(Self {
-            endpoint,
+            nodes,
             net,
             patience,
             stages,
@@ -77,12 +78,17 @@ impl Ears {
         })
     }
 
-    /// Listens in this way, too.
-    pub(super) fn listen(&self, way: Way) {
+    /// Listens to a node in this way, too.
+    pub(super) fn listen(&self, place: &Place, way: Way) {
+        let net = Net {
+            seen: place.seen.clone(),
+            ..self.net.clone()
+        };
         let stage = WatchStage::new(
-            self.endpoint.clone(),
+            self.nodes.clone(),
+            place.node.clone(),
             way,
-            self.net.clone(),
+            net,
             self.reins.clone(),
             self.patience,
         );

@@ -1,6 +1,5 @@
 //! The end of a live run: fenced, drained, proved.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
@@ -12,9 +11,10 @@ use crate::compare::{self, Scope};
 use crate::config::Depth;
 use crate::entry::{Cause, Key, Mark};
 use crate::error::RunError;
-use crate::server::{Way, follow_master};
+use crate::server::follow_master;
+use crate::slots::SlotSet;
 use crate::stage::scan::Ended;
-use crate::stage::watch::Report;
+use crate::stage::watch::{Post, Report};
 
 /// Pause between two looks at what is left.
 const LOOK: Duration = Duration::from_millis(5);
@@ -30,7 +30,7 @@ impl Run<'_> {
     pub(super) async fn end(mut self, over: Over) -> Result<Ended, RunError> {
         let stats = self.session.context.stats.clone();
         if let Some(pass) = &self.pass
-            && (matches!(pass.what(), What::First) || matches!(over, Over::Failed))
+            && (matches!(pass.what(), What::First(_)) || matches!(over, Over::Failed))
         {
             pass.halt();
         }
@@ -83,17 +83,18 @@ impl Run<'_> {
 
     /// A replica is waited for until it has what its master has now.
     async fn prove_replica(&self) {
-        let source = Arc::new(self.session.config.source.clone());
-        if let Err(line) = follow_master(&source).await {
-            warn!("{line}");
-            self.session.context.stats.live.unproven(line);
+        for node in self.session.source.routes().readers() {
+            if let Err(line) = follow_master(node.link().endpoint()).await {
+                warn!("{line}");
+                self.session.context.stats.live.unproven(line);
+            }
         }
     }
 
     /// Everything that the source told before now is marked when this returns, or a gap is open.
     async fn fence(&mut self) -> Result<(), RunError> {
         self.ears.fence();
-        let mut left: Vec<Way> = self.expected.clone();
+        let mut left: Vec<Post> = self.posts.expected(&self.ways);
         let deadline = Instant::now() + self.session.config.source.command_timeout;
         while !left.is_empty() {
             let report = tokio::select! {
@@ -104,16 +105,23 @@ impl Run<'_> {
                 report = timeout(deadline - Instant::now(), self.ears.next()) => report,
             };
             let Ok(report) = report else {
-                self.gap("the source did not answer when the end was fenced");
+                let slots = left.iter().map(|post| self.slots_of(post.node));
+                let slots = slots.fold(SlotSet::default(), |mut all, slots| {
+                    all.extend(&slots);
+                    all
+                });
+                self.gap("the source did not answer when the end was fenced", &slots);
                 break;
             };
             match report {
-                Report::Fenced(way) => left.retain(|other| *other != way),
-                Report::Unfenced(way) | Report::Dead(way, _) => {
-                    if self.session.context.stats.live.open_gaps() == 0 && left.contains(&way) {
-                        self.gap(&format!("{way}: lost when the end came"));
+                Report::Fenced(post) => left.retain(|other| *other != post),
+                Report::Unfenced(post) | Report::Dead(post, _) | Report::Left(post) => {
+                    let slots = self.slots_of(post.node);
+                    if left.contains(&post) && !self.follow.torn.covers(&slots) {
+                        let cause = format!("{}: lost when the end came", post.way);
+                        self.gap(&self.at(post.node, &cause), &slots);
                     }
-                    left.retain(|other| *other != way);
+                    left.retain(|other| *other != post);
                 }
                 other => self.report(other),
             }
@@ -127,7 +135,7 @@ impl Run<'_> {
     async fn look_again(&mut self) {
         let deadline = Instant::now() + LAST_LOOK;
         loop {
-            let looked = self.guard.look().await;
+            let looked = self.guard.look().await & self.learn_clusters().await;
             self.hear_alarms();
             if looked || self.session.context.has_failed() {
                 return;
@@ -142,9 +150,17 @@ impl Run<'_> {
         }
     }
 
+    /// Looks where the slots of both sides are now. `false`: nobody told.
+    async fn learn_clusters(&mut self) -> bool {
+        let source = self.session.source.refresh().await;
+        let target = self.session.target.refresh().await;
+        self.follow_clusters();
+        source.is_ok() && target.is_ok()
+    }
+
     fn hear_alarms(&mut self) {
-        while let Some(alarm) = self.guard.given() {
-            self.alarm(alarm);
+        while let Some((node, alarm)) = self.guard.given() {
+            self.alarm(node, alarm);
         }
     }
 
@@ -152,7 +168,7 @@ impl Run<'_> {
     async fn close_gaps(&mut self, over: &Over) -> Result<(), RunError> {
         let session = self.session;
         if let Some(pass) = &self.pass
-            && matches!(pass.what(), What::Again)
+            && matches!(pass.what(), What::Again(..))
         {
             session
                 .printer
@@ -167,7 +183,8 @@ impl Run<'_> {
             if session.context.stats.live.open_gaps() > 0 && !matches!(over, Over::Deaf) {
                 self.wait_until_ready().await;
                 info!("scanning again, because changes may have been missed");
-                self.pass = Some(Pass::begin(session, &self.lanes, What::Again));
+                let again = self.again();
+                self.pass = Some(Pass::begin(session, &self.lanes, again));
             } else if let Some(overflow) = self.follow.changed.take_overflow() {
                 self.begin_overflow(overflow);
             } else {
@@ -175,7 +192,10 @@ impl Run<'_> {
             }
         }
         if self.pass.take().is_some() {
-            self.gap("changes went on being missed while the run ended");
+            self.gap(
+                "changes went on being missed while the run ended",
+                &SlotSet::all(),
+            );
         }
         Ok(())
     }
@@ -185,7 +205,7 @@ impl Run<'_> {
         while let Some(pass) = &mut self.pass {
             tokio::select! {
                 ended = pass.done() => self.end_pass(ended?),
-                alarm = self.guard.next() => self.alarm(alarm),
+                (node, alarm) = self.guard.next() => self.alarm(node, alarm),
                 report = self.ears.next() => self.report(report),
             }
         }

@@ -1,5 +1,6 @@
-//! The watch over both servers beside the run: each second, and once more at the end.
+//! The watch over both sides' servers beside the run: each second, and once more at the end.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +8,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
+use super::posts::{Place, Places};
 use crate::config::Endpoint;
+use crate::nodes::{Node, Nodes};
 use crate::server::{Alarm, Control, Info, Watchdog, Watched};
 
 const LOOK: Duration = Duration::from_secs(1);
@@ -18,9 +21,12 @@ const TARGET: Duration = Duration::from_secs(2);
 const ALARMS: usize = 1024;
 const ASKS: usize = 16;
 
+/// What happened, and at which of the source's nodes; `None` is the target.
+type Told = (Option<usize>, Alarm);
+
 /// What the guard is asked.
 enum Ask {
-    /// To look now, and answer whether both servers could be looked at.
+    /// To look now, and answer whether all servers could be looked at.
     Look(oneshot::Sender<bool>),
     /// To know that tracking tells of everything now.
     Tracked,
@@ -28,32 +34,33 @@ enum Ask {
 
 /// The guard, seen from the run.
 pub(super) struct Guard {
-    alarms: mpsc::Receiver<Alarm>,
+    alarms: mpsc::Receiver<Told>,
     asks: mpsc::Sender<Ask>,
     ready: watch::Receiver<bool>,
     _task: JoinSet<()>,
 }
 
-/// The target, which must stay the server that it was.
-pub(super) struct Target {
-    pub(super) endpoint: Arc<Endpoint>,
-    pub(super) run_id: Option<String>,
-    pub(super) control: Option<Control>,
-}
-
 impl Guard {
     /// Looks for the first time, and goes on each second.
-    pub(super) async fn start(watched: Watched, target: Target) -> Self {
+    pub(super) async fn start(watched: Watched, places: Places, target: Arc<Nodes>) -> Self {
         let (sender, alarms) = mpsc::channel(ALARMS);
         let (asks, asked) = mpsc::channel(ASKS);
-        let mut watchdog = Watchdog::new(watched);
-        let found = watchdog.look().await;
-        let (told, ready) = watch::channel(watchdog.is_ready());
+        let mut round = Round {
+            watched,
+            places,
+            watchdogs: HashMap::new(),
+            target: Target {
+                nodes: target,
+                known: HashMap::new(),
+            },
+        };
+        let (found, _) = round.look().await;
+        let (told, ready) = watch::channel(round.is_ready());
         for alarm in found {
             let _ = sender.send(alarm).await;
         }
         let mut tasks = JoinSet::new();
-        tasks.spawn(guard(watchdog, target, sender, asked, told));
+        tasks.spawn(guard(round, sender, asked, told));
         Self {
             alarms,
             asks,
@@ -63,7 +70,7 @@ impl Guard {
     }
 
     /// The next alarm. Cancel safe.
-    pub(super) async fn next(&mut self) -> Alarm {
+    pub(super) async fn next(&mut self) -> Told {
         match self.alarms.recv().await {
             Some(alarm) => alarm,
             // The guard never ends by itself.
@@ -72,7 +79,7 @@ impl Guard {
     }
 
     /// An alarm that was given already.
-    pub(super) fn given(&mut self) -> Option<Alarm> {
+    pub(super) fn given(&mut self) -> Option<Told> {
         self.alarms.try_recv().ok()
     }
 
@@ -95,9 +102,8 @@ impl Guard {
 }
 
 async fn guard(
-    mut watchdog: Watchdog,
-    mut target: Target,
-    alarms: mpsc::Sender<Alarm>,
+    mut round: Round,
+    alarms: mpsc::Sender<Told>,
     mut asked: mpsc::Receiver<Ask>,
     ready: watch::Sender<bool>,
 ) {
@@ -109,46 +115,155 @@ async fn guard(
             ask = asked.recv() => match ask {
                 Some(Ask::Look(answer)) => Some(answer),
                 Some(Ask::Tracked) => {
-                    watchdog.is_tracked_now();
+                    round.is_tracked_now();
                     continue;
                 }
                 None => return,
             },
         };
-        let found = watchdog.look().await;
-        ready.send_replace(watchdog.is_ready());
+        let (found, saw) = round.look().await;
+        ready.send_replace(round.is_ready());
         for alarm in found {
             let _ = alarms.send(alarm).await;
         }
-        let replaced = timeout(TARGET, target.was_replaced()).await.ok().flatten();
-        if replaced.is_none() {
-            target.control = None;
-        }
-        if replaced == Some(true) {
-            let cause =
-                "the target was restarted, or is another server: what it had confirmed may be lost";
-            let _ = alarms.send(Alarm::Gap(cause.into())).await;
-        }
         if let Some(answer) = answer {
-            let _ = answer.send(watchdog.saw() && replaced.is_some());
+            let _ = answer.send(saw);
         }
     }
 }
 
+/// What is looked at together.
+struct Round {
+    watched: Watched,
+    places: Places,
+    watchdogs: HashMap<usize, Watchdog>,
+    target: Target,
+}
+
+impl Round {
+    /// Looks at every server once, and tells whether all could be looked at.
+    async fn look(&mut self) -> (Vec<Told>, bool) {
+        let places = self.places.all();
+        let mut looks = JoinSet::new();
+        for place in places {
+            let number = place.node.number();
+            let watchdog = self.watchdogs.remove(&number);
+            let mut watchdog = watchdog.unwrap_or_else(|| self.watchdog(&place));
+            looks.spawn(async move {
+                let found = watchdog.look().await;
+                (number, watchdog, found)
+            });
+        }
+        // Nodes that are not listened to any more are not watched.
+        self.watchdogs.clear();
+        let mut told: Vec<Told> = Vec::new();
+        let mut saw = true;
+        while let Some(looked) = looks.join_next().await {
+            let Ok((number, watchdog, found)) = looked else {
+                saw = false;
+                continue;
+            };
+            saw &= watchdog.saw();
+            told.extend(found.into_iter().map(|alarm| (Some(number), alarm)));
+            self.watchdogs.insert(number, watchdog);
+        }
+        let (found, saw_target) = self.target.look().await;
+        told.extend(found.into_iter().map(|alarm| (None, alarm)));
+        (told, saw && saw_target)
+    }
+
+    fn watchdog(&self, place: &Place) -> Watchdog {
+        Watchdog::new(
+            self.watched.clone(),
+            place.node.link().endpoint().clone(),
+            place.seen.clone(),
+            place.clients.clone(),
+        )
+    }
+
+    fn is_ready(&self) -> bool {
+        self.watchdogs.values().all(Watchdog::is_ready)
+    }
+
+    fn is_tracked_now(&mut self) {
+        self.watched.is_tracked_now();
+        for watchdog in self.watchdogs.values_mut() {
+            watchdog.is_tracked_now();
+        }
+    }
+}
+
+/// The target's servers, which must stay the processes that they were.
+struct Target {
+    nodes: Arc<Nodes>,
+    known: HashMap<usize, Process>,
+}
+
+/// One of them.
+#[derive(Default)]
+struct Process {
+    run_id: Option<String>,
+    control: Option<Control>,
+}
+
 impl Target {
-    /// Whether the server behind the target's address is another process now; `None` while it does not answer.
-    async fn was_replaced(&mut self) -> Option<bool> {
-        let Some(before) = &self.run_id else {
-            return Some(false);
+    /// One look at each, and whether each could be looked at.
+    async fn look(&mut self) -> (Vec<Alarm>, bool) {
+        let routes = self.nodes.routes();
+        let mut looks = JoinSet::new();
+        for node in routes.masters() {
+            let mut process = self.known.remove(&node.number()).unwrap_or_default();
+            looks.spawn(async move {
+                let endpoint = node.link().endpoint().clone();
+                let looked = timeout(TARGET, process.was_replaced(&endpoint)).await;
+                let replaced = looked.ok().flatten();
+                if replaced.is_none() {
+                    process.control = None;
+                }
+                (node, process, replaced)
+            });
+        }
+        let mut alarms = Vec::new();
+        let mut saw = true;
+        while let Some(looked) = looks.join_next().await {
+            let Ok((node, process, replaced)) = looked else {
+                saw = false;
+                continue;
+            };
+            self.known.insert(node.number(), process);
+            saw &= replaced.is_some();
+            if replaced == Some(true) {
+                alarms.push(Alarm::Lost(self.cause(&node), routes.written_at(&node)));
+            }
+        }
+        (alarms, saw)
+    }
+
+    fn cause(&self, node: &Node) -> String {
+        let name = if self.nodes.is_cluster() {
+            format!("the target's node {}", node.address())
+        } else {
+            "the target".to_owned()
         };
+        format!("{name} was restarted, or is another server: what it had confirmed may be lost")
+    }
+}
+
+impl Process {
+    /// Whether the server behind the address is another process now; `None` while it does not answer.
+    async fn was_replaced(&mut self, endpoint: &Arc<Endpoint>) -> Option<bool> {
         let control = match &mut self.control {
             Some(control) => control,
-            slot => slot.insert(Control::open(&self.endpoint).await.ok()?),
+            slot => slot.insert(Control::open(endpoint).await.ok()?),
         };
-        let text: String = control.words(&["INFO", "server"]).await.ok()?;
+        let text: String = match control.words(&["INFO", "server"]).await {
+            Ok(text) => text,
+            // Without the right to INFO nobody knows: that is said elsewhere.
+            Err(error) if error.code() == Some("NOPERM") => return Some(false),
+            Err(_) => return None,
+        };
         let now = Info::parse(&text).text("run_id").map(str::to_owned)?;
-        let replaced = now != *before;
-        self.run_id = Some(now);
-        Some(replaced)
+        let before = self.run_id.replace(now.clone());
+        Some(before.is_some_and(|before| before != now))
     }
 }

@@ -11,16 +11,17 @@ use crate::entry::{Cause, Key, Mark};
 use crate::error::RunError;
 use crate::session::Session;
 use crate::signal::Stop;
+use crate::slots::SlotSet;
 use crate::stage::scan::{Ended, Purpose};
 use crate::stage::verify::Suspects;
 
 /// What is scanned.
 #[derive(Debug, Clone)]
 pub(super) enum What {
-    /// The source's keys, for the first time.
-    First,
-    /// The source's keys, after a gap.
-    Again,
+    /// The source's keys, for the first time; it closes so many gaps.
+    First(u64),
+    /// The source's keys of these slots, after gaps; it closes so many.
+    Again(Arc<SlotSet>, u64),
     /// The changed keys that the set had no room for.
     Overflow(Arc<Overflow>),
 }
@@ -30,8 +31,6 @@ type Work<'s> = Pin<Box<dyn Future<Output = Result<Ended, RunError>> + 's>>;
 /// A scan under way.
 pub(super) struct Pass<'s> {
     what: What,
-    /// Gaps that there were when it began: it closes them.
-    covers: u64,
     halt: Stop,
     work: Work<'s>,
 }
@@ -41,7 +40,6 @@ impl<'s> Pass<'s> {
     pub(super) fn begin(session: &'s Session<'s>, lanes: &Inlets<Vec<Key>>, what: What) -> Self {
         let halt = session.context.stop.child();
         Self {
-            covers: session.context.stats.live.gaps(),
             work: Box::pin(scan(session, lanes.clone(), what.clone(), halt.clone())),
             what,
             halt,
@@ -50,10 +48,6 @@ impl<'s> Pass<'s> {
 
     pub(super) fn what(&self) -> &What {
         &self.what
-    }
-
-    pub(super) fn covers(&self) -> u64 {
-        self.covers
     }
 
     /// Takes no more keys in.
@@ -83,19 +77,25 @@ async fn scan(
 ) -> Result<Ended, RunError> {
     let only = match &what {
         What::Overflow(overflow) => Some(overflow.clone()),
-        What::First | What::Again => None,
+        What::First(_) | What::Again(..) => None,
+    };
+    let slots = match &what {
+        What::Overflow(overflow) => overflow.slots().clone(),
+        What::Again(slots, _) => SlotSet::clone(slots),
+        What::First(_) => SlotSet::all(),
     };
     let scan = session.scan(Purpose::Replicate, lanes.clone());
     let ended = scan
         .halted_by(halt)
+        .within(&slots)
         .only(only.clone())
-        .repeated(!matches!(what, What::First))
+        .repeated(!matches!(what, What::First(_)))
         .run()
         .await;
     // After a gap nobody knows whether a key that the target alone has was deleted at the source.
     let deletes = session.may_search()
         && (only.is_some()
-            || matches!(what, What::Again)
+            || matches!(what, What::Again(..))
                 && session.config.verification.delete_extra
                 && !session.config.flow.dry_run);
     if ended == Ended::Complete && deletes {
@@ -104,7 +104,7 @@ async fn scan(
         let cause = match what {
             What::Overflow(overflow) if overflow.is_doubtful() => Cause::DoubtfulEvent,
             What::Overflow(_) => Cause::Event,
-            What::First | What::Again => Cause::Scan,
+            What::First(_) | What::Again(..) => Cause::Scan,
         };
         let keys: Vec<Key> = suspects
             .take()

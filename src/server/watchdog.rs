@@ -16,6 +16,7 @@ use super::suspicion::Suspicion;
 use super::way::Wanted;
 use crate::config::Endpoint;
 use crate::error::denies_a_command;
+use crate::slots::SlotSet;
 
 /// Bytes that the source may hold for riot's event connections.
 const MOST_HELD: u64 = 32 << 20;
@@ -34,6 +35,8 @@ const SECTIONS: [&str; 6] = [
 pub enum Alarm {
     /// Changes may have been missed, for this reason.
     Gap(String),
+    /// A node of the target may have lost what it had of these slots.
+    Lost(String, SlotSet),
     /// Notifications do not tell of everything any more.
     Deaf(String),
     /// Some notifications do not come, by all that is known.
@@ -55,27 +58,34 @@ pub enum Alarm {
     reason = "each is one thing that is known of the events"
 )]
 pub struct Watched {
-    /// The source.
-    pub endpoint: Arc<Endpoint>,
     /// What notifications must tell of.
     pub wanted: Wanted,
     /// All names are wanted: what the server does must show in the events.
     pub whole: bool,
-    /// Notifications by class.
-    pub seen: Arc<Seen>,
     /// Notifications are the only way: they must tell of everything.
     pub notified: bool,
     /// `notify-keyspace-events` can be asked for.
     pub setting_is_known: bool,
     /// Tracking tells of FLUSHALL and FLUSHDB by itself.
     pub tracked: bool,
-    /// CLIENT IDs of the event connections.
-    pub clients: Arc<Mutex<Vec<i64>>>,
+}
+
+impl Watched {
+    /// Notifications are not the only way any more: tracking tells of everything.
+    pub fn is_tracked_now(&mut self) {
+        self.tracked = true;
+        self.notified = false;
+    }
 }
 
 /// Looks at the source, and holds each look against the one before.
 pub struct Watchdog {
     watched: Watched,
+    endpoint: Arc<Endpoint>,
+    /// Notifications by class.
+    seen: Arc<Seen>,
+    /// CLIENT IDs of the event connections.
+    clients: Arc<Mutex<Vec<i64>>>,
     control: Option<Control>,
     before: Option<Look>,
     suspicion: Suspicion,
@@ -86,11 +96,19 @@ pub struct Watchdog {
 }
 
 impl Watchdog {
-    /// A watch; its first look is what the next is held against.
+    /// A watch over one server; its first look is what the next is held against.
     #[must_use]
-    pub fn new(watched: Watched) -> Self {
+    pub fn new(
+        watched: Watched,
+        endpoint: Arc<Endpoint>,
+        seen: Arc<Seen>,
+        clients: Arc<Mutex<Vec<i64>>>,
+    ) -> Self {
         Self {
             watched,
+            endpoint,
+            seen,
+            clients,
             control: None,
             before: None,
             suspicion: Suspicion::default(),
@@ -115,8 +133,7 @@ impl Watchdog {
 
     /// Notifications are not the only way any more: tracking tells of everything.
     pub fn is_tracked_now(&mut self) {
-        self.watched.tracked = true;
-        self.watched.notified = false;
+        self.watched.is_tracked_now();
     }
 
     /// One look. A source that is away has nothing to say: the next look is held against the one before.
@@ -136,7 +153,6 @@ impl Watchdog {
 
     async fn ask(&mut self) -> Result<Vec<Alarm>, String> {
         let ids: Vec<String> = self
-            .watched
             .clients
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -160,7 +176,7 @@ impl Watchdog {
         let control = match &mut self.control {
             Some(control) => control,
             slot => {
-                let opened = Control::open(&self.watched.endpoint).await;
+                let opened = Control::open(&self.endpoint).await;
                 slot.insert(opened.map_err(|error| error.to_string())?)
             }
         };
@@ -220,7 +236,7 @@ impl Watchdog {
     fn judge(&mut self, info: &Info, alarms: &mut Vec<Alarm>) {
         let look = Look::of(info);
         self.ready = !look.apart && !look.loading;
-        let others = info.has_other_databases(self.watched.endpoint.database);
+        let others = info.has_other_databases(self.endpoint.database);
         if others && self.told.insert("databases") {
             alarms.push(Alarm::OtherDatabases);
         }
@@ -233,9 +249,7 @@ impl Watchdog {
         }
         let telling = self.watched.whole && !others;
         if self.watched.notified && !self.watched.setting_is_known && telling && !self.deaf {
-            let silent = self
-                .suspicion
-                .look(info, &self.watched.seen, Instant::now());
+            let silent = self.suspicion.look(info, &self.seen, Instant::now());
             if let Some(class) = silent {
                 self.deaf = true;
                 alarms.push(Alarm::Silent(format!(
@@ -297,7 +311,7 @@ impl Watchdog {
 
     /// Without INFO: whether other databases have keys, database by database.
     async fn databases(&mut self, alarms: &mut Vec<Alarm>) {
-        let own = self.watched.endpoint.database;
+        let own = self.endpoint.database;
         let numbers: Vec<String> = (0..64).map(|number: u32| number.to_string()).collect();
         let mut commands = Vec::new();
         for number in &numbers {

@@ -1,10 +1,12 @@
 //! The two ways to learn of changes, and which of them a source offers.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::class::{covers, needed};
 use crate::config::{Endpoint, Events, Resp};
 use crate::error::RunError;
+use crate::nodes::{Node, Nodes};
 use crate::text::printable;
 use crate::wire::{Connection, Reply, connect};
 
@@ -97,8 +99,50 @@ pub fn tracking(pattern: &[u8]) -> Vec<Vec<u8>> {
     words
 }
 
-/// Tries what the source offers, and chooses; an error says what to do.
+/// Tries what every node of the source offers that is read, and chooses; an error says what to do.
 pub async fn choose(
+    nodes: &Nodes,
+    events: Events,
+    wanted: &Wanted,
+    pattern: &[u8],
+) -> Result<Choice, RunError> {
+    let readers = nodes.routes().readers();
+    match choose_at_all(&readers, events, wanted, pattern).await {
+        Ok(Some(choice)) => Ok(choice),
+        // What one node offers another does not: tracking needs no setting.
+        Ok(None) => match choose_at_all(&readers, Events::Tracking, wanted, pattern).await? {
+            Some(choice) => Ok(choice),
+            None => Err(nodes.unusable("its nodes offer no way of events in common")),
+        },
+        Err(error) => Err(error),
+    }
+}
+
+/// What all nodes choose; `None`: they do not choose the same.
+async fn choose_at_all(
+    nodes: &[Arc<Node>],
+    events: Events,
+    wanted: &Wanted,
+    pattern: &[u8],
+) -> Result<Option<Choice>, RunError> {
+    let mut all: Option<Choice> = None;
+    for node in nodes {
+        let choice = choose_at(node.link().endpoint(), events, wanted, pattern).await?;
+        all = match all {
+            None => Some(choice),
+            Some(all) if all.ways == choice.ways => Some(Choice {
+                tracking: all.tracking && choice.tracking,
+                setting_is_known: all.setting_is_known && choice.setting_is_known,
+                ..all
+            }),
+            Some(_) => return Ok(None),
+        };
+    }
+    Ok(all)
+}
+
+/// Tries what one server offers.
+async fn choose_at(
     endpoint: &Endpoint,
     events: Events,
     wanted: &Wanted,

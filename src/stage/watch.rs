@@ -9,14 +9,16 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc::Sender, watch};
 use tokio::time::{sleep, sleep_until};
 
-use self::message::{Heard, Messages};
+use self::message::{Messages, Told};
 use crate::changed::Changed;
-use crate::config::Endpoint;
 use crate::entry::{Cause, Mark};
 use crate::error::{ConnectError, Lost};
 use crate::filter::{Filter, glob_matches};
+use crate::follow::Torn;
+use crate::nodes::{Node, Nodes};
 use crate::retry::Backoff;
 use crate::server::{Class, Seen, Way, subscription, tracking};
+use crate::slots::SlotSet;
 use crate::stats::Stats;
 use crate::transform::Rename;
 use crate::wire::{Connection, Reply, Span, connect, run_id};
@@ -39,27 +41,49 @@ pub struct Net {
     pub pattern: Vec<u8>,
     /// What else of the selection is about names.
     pub filter: Filter,
+    /// The slots of open gaps.
+    pub torn: Arc<Torn>,
     /// The counters.
     pub stats: Arc<Stats>,
     /// Events by class, where they have names.
     pub seen: Arc<Seen>,
 }
 
+/// A node, by its number, and a way to listen at it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Post {
+    /// The node's number.
+    pub node: usize,
+    /// The way.
+    pub way: Way,
+}
+
 /// What happens to a watch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Report {
-    /// It listens: the server has confirmed it. With the connection's CLIENT ID, where that is told.
-    ///
-    /// And the server's `run_id`, where INFO is allowed.
-    Listening(Way, Option<i64>, Option<String>),
+    /// It listens: the server has confirmed it.
+    Listening(Post, Heard),
     /// It was lost, for this reason, and is opened again.
-    Lost(Way, String),
+    Lost(Post, String),
     /// Everything that the source told before the fence was asked for is marked; the connection is closed.
-    Fenced(Way),
+    Fenced(Post),
     /// The connection was lost, or was away, when the fence was asked for.
-    Unfenced(Way),
+    Unfenced(Post),
+    /// The node has lost its slots: it is not listened to any more.
+    Left(Post),
     /// It cannot be had again.
-    Dead(Way, String),
+    Dead(Post, String),
+}
+
+/// What the server told of itself when it was listened to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Heard {
+    /// The connection's CLIENT ID, where that is told.
+    pub client: Option<i64>,
+    /// The server's `run_id`, where INFO is allowed.
+    pub server: Option<String>,
+    /// In a cluster: slots that are on their way to this node.
+    pub importing: SlotSet,
 }
 
 /// How a watch is held.
@@ -75,8 +99,9 @@ pub struct Reins {
 
 /// The stage: one way of events, on a connection of its own.
 pub struct WatchStage {
-    endpoint: Arc<Endpoint>,
-    way: Way,
+    nodes: Arc<Nodes>,
+    node: Arc<Node>,
+    post: Post,
     net: Net,
     reins: Reins,
     reconnects: bool,
@@ -93,15 +118,20 @@ impl WatchStage {
     /// A watch; `reconnects` and `patience`: whether and how long a source that is away is waited for.
     #[must_use]
     pub fn new(
-        endpoint: Arc<Endpoint>,
+        nodes: Arc<Nodes>,
+        node: Arc<Node>,
         way: Way,
         net: Net,
         reins: Reins,
         (reconnects, patience): (bool, Duration),
     ) -> Self {
         Self {
-            endpoint,
-            way,
+            nodes,
+            post: Post {
+                node: node.number(),
+                way,
+            },
+            node,
             net,
             reins,
             reconnects,
@@ -116,7 +146,7 @@ impl WatchStage {
         let mut told: Option<Instant> = None;
         loop {
             if *self.reins.fence.borrow() {
-                return self.tell(Report::Unfenced(self.way)).await;
+                return self.tell(Report::Unfenced(self.post)).await;
             }
             let mut fence = self.reins.fence.clone();
             let opened = tokio::select! {
@@ -124,17 +154,17 @@ impl WatchStage {
                 _ = fence.wait_for(|fence| *fence) => continue,
             };
             let why = match opened {
-                Ok((connection, id, server)) => {
+                Ok((connection, heard)) => {
                     away = None;
                     backoff = Backoff::default();
-                    self.tell(Report::Listening(self.way, id, server)).await;
+                    self.tell(Report::Listening(self.post, heard)).await;
                     match self.listen(connection).await {
-                        Ended::Fenced => return self.tell(Report::Fenced(self.way)).await,
+                        Ended::Fenced => return self.tell(Report::Fenced(self.post)).await,
                         Ended::Lost(why) => {
-                            self.tell(Report::Lost(self.way, why.clone())).await;
+                            self.tell(Report::Lost(self.post, why.clone())).await;
                             if !self.reconnects {
                                 let why = format!("{why}, and --no-auto-reconnect was given");
-                                return self.tell(Report::Dead(self.way, why)).await;
+                                return self.tell(Report::Dead(self.post, why)).await;
                             }
                             why
                         }
@@ -142,16 +172,23 @@ impl WatchStage {
                 }
                 Err(error) => error.to_string(),
             };
+            if self.node.link().is_retired() {
+                return self.tell(Report::Left(self.post)).await;
+            }
+            self.nodes.doubt();
             let since = *away.get_or_insert_with(Instant::now);
             if since.elapsed() > self.patience {
                 let patience = self.patience.as_secs();
                 let why = format!("{why}; given up after {patience} s (--reconnect-timeout)");
-                return self.tell(Report::Dead(self.way, why)).await;
+                return self.tell(Report::Dead(self.post, why)).await;
             }
             if told.is_none_or(|told| told.elapsed() >= TELL_EVERY) {
                 told = Some(Instant::now());
                 let left = self.patience.saturating_sub(since.elapsed()).as_secs();
-                tracing::warn!("{}: {why}; listening again, for up to {left} s", self.way);
+                tracing::warn!(
+                    "{}: {why}; listening again, for up to {left} s",
+                    self.post.way
+                );
             }
             sleep(backoff.pause()).await;
         }
@@ -164,17 +201,23 @@ impl WatchStage {
     }
 
     /// Connects, subscribes, and waits for the confirmation.
-    async fn open(&self) -> Result<(Connection, Option<i64>, Option<String>), ConnectError> {
-        let mut connection = connect(&self.endpoint).await?;
+    async fn open(&self) -> Result<(Connection, Heard), ConnectError> {
+        let endpoint = self.node.link().endpoint();
+        let mut connection = connect(endpoint).await?;
         let server = run_id(&mut connection).await;
-        let id = match connection.request(&[b"CLIENT", b"ID"]).await? {
-            Reply::Integer(id) => Some(id),
+        let client = match connection.request(&[b"CLIENT", b"ID"]).await? {
+            Reply::Integer(client) => Some(client),
             Reply::Nil | Reply::Bytes(_) | Reply::Error(_) | Reply::Array(_) => None,
         };
-        let words = match self.way {
+        let importing = if self.nodes.is_cluster() {
+            importing(&mut connection).await?
+        } else {
+            SlotSet::default()
+        };
+        let words = match self.post.way {
             Way::Keyspace => vec![
                 b"PSUBSCRIBE".to_vec(),
-                subscription(self.endpoint.database, &self.net.pattern),
+                subscription(endpoint.database, &self.net.pattern),
             ],
             Way::Tracking => tracking(&self.net.pattern),
         };
@@ -182,7 +225,12 @@ impl WatchStage {
         if let Reply::Error(error) = connection.request(&words).await? {
             return Err(ConnectError::Refused(error));
         }
-        Ok((connection, id, server))
+        let heard = Heard {
+            client,
+            server,
+            importing,
+        };
+        Ok((connection, heard))
     }
 
     async fn listen(&mut self, mut connection: Connection) -> Ended {
@@ -258,29 +306,30 @@ impl WatchStage {
         while let Some(token) = connection.token().map_err(broken)? {
             taken.any = true;
             let marked = match messages.accept(token, connection) {
-                Heard::Part => continue,
-                Heard::Pong => {
+                Told::Part => continue,
+                Told::Pong => {
                     taken.answers += 1;
                     continue;
                 }
-                Heard::Everything => {
+                Told::Everything => {
                     let cause = "FLUSHALL or FLUSHDB at the source";
                     tracing::warn!("gap: {cause}");
-                    self.net.stats.live.gap(cause);
+                    let slots = self.nodes.routes().read_at(&self.node);
+                    self.net.torn.open(&self.net.stats.live, cause, &slots);
                     continue;
                 }
                 // Who may not PING has answered as well.
-                Heard::Refused(span) if connection.bytes(span).starts_with(b"NOPERM") => {
+                Told::Refused(span) if connection.bytes(span).starts_with(b"NOPERM") => {
                     taken.answers += 1;
                     continue;
                 }
-                Heard::Refused(span) => {
+                Told::Refused(span) => {
                     return Err(String::from_utf8_lossy(connection.bytes(span)).into_owned());
                 }
-                Heard::Notification { channel, event } => {
+                Told::Notification { channel, event } => {
                     self.mark_notified(connection, channel, event)
                 }
-                Heard::Key(span) => {
+                Told::Key(span) => {
                     let cause = Cause::DoubtfulEvent;
                     self.mark(connection.bytes(span), Class::Generic.rank(), cause)
                 }
@@ -331,8 +380,41 @@ impl WatchStage {
     }
 }
 
+/// Slots that are on their way to the node at the other end.
+///
+/// Asked before it is listened to: what begins to come after that is heard.
+async fn importing(connection: &mut Connection) -> Result<SlotSet, Lost> {
+    let Reply::Bytes(nodes) = connection.request(&[b"CLUSTER", b"NODES"]).await? else {
+        return Ok(SlotSet::default());
+    };
+    Ok(parse_importing(&String::from_utf8_lossy(&nodes)))
+}
+
+/// `… myself,master … 0-99 [93-<-id]`
+fn parse_importing(nodes: &str) -> SlotSet {
+    let own = nodes.lines().find(|line| line.contains("myself"));
+    let words = own.unwrap_or_default().split_ascii_whitespace();
+    words
+        .filter_map(|word| word.strip_prefix('[')?.split_once("-<-"))
+        .filter_map(|(slot, _)| slot.parse().ok())
+        .collect()
+}
+
 #[derive(Debug, Default)]
 struct Taken {
     any: bool,
     answers: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_tells_which_slots_are_coming() {
+        let nodes = "a 127.0.0.1:1@2 master - 0 1 1 connected 0-5 [7-<-x]\n\
+            b 127.0.0.1:3@4 myself,master - 0 1 2 connected 6-9 [93-<-a] [94->-a] [95-<-a]\n";
+        let slots: Vec<u16> = parse_importing(nodes).iter().collect();
+        assert_eq!(slots, [93, 95]);
+    }
 }

@@ -4,7 +4,7 @@ use crate::wire::{Connection, Span, Token};
 
 /// What one token completes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Heard {
+pub(super) enum Told {
     /// Nothing yet, or nothing of interest.
     Part,
     /// A notification: its channel, and the event's name.
@@ -45,12 +45,12 @@ impl Messages {
         self.kind == Kind::Notification && self.left == 1
     }
 
-    pub(super) fn accept(&mut self, token: Token, connection: &Connection) -> Heard {
+    pub(super) fn accept(&mut self, token: Token, connection: &Connection) -> Told {
         if self.keys > 0 {
             self.keys -= 1;
             return match token {
-                Token::Bulk(span) | Token::Simple(span) => Heard::Key(span),
-                _ => Heard::Part,
+                Token::Bulk(span) | Token::Simple(span) => Told::Key(span),
+                _ => Told::Part,
             };
         }
         if self.left == 0 {
@@ -65,44 +65,44 @@ impl Messages {
                     b"pmessage" => Kind::Notification,
                     b"invalidate" => Kind::Invalidation,
                     // RESP2 answers PING so while it is subscribed.
-                    b"pong" => return Heard::Pong,
+                    b"pong" => return Told::Pong,
                     _ => Kind::Other,
                 };
-                Heard::Part
+                Told::Part
             }
             (Kind::Notification, 2, Token::Bulk(span)) => {
                 self.channel = span;
-                Heard::Part
+                Told::Part
             }
-            (Kind::Notification, 3, Token::Bulk(span)) => Heard::Notification {
+            (Kind::Notification, 3, Token::Bulk(span)) => Told::Notification {
                 channel: self.channel,
                 event: span,
             },
             (Kind::Invalidation, 1, Token::Array(keys)) => {
                 self.keys = keys;
-                Heard::Part
+                Told::Part
             }
-            (Kind::Invalidation, 1, Token::Nil) => Heard::Everything,
+            (Kind::Invalidation, 1, Token::Nil) => Told::Everything,
             (_, _, Token::Array(more)) => {
                 self.left += more;
-                Heard::Part
+                Told::Part
             }
-            _ => Heard::Part,
+            _ => Told::Part,
         }
     }
 
-    fn open(&mut self, token: Token, connection: &Connection) -> Heard {
+    fn open(&mut self, token: Token, connection: &Connection) -> Told {
         match token {
             Token::Array(elements) => {
                 *self = Self {
                     left: elements,
                     ..Self::default()
                 };
-                Heard::Part
+                Told::Part
             }
-            Token::Simple(span) if connection.bytes(span) == b"PONG" => Heard::Pong,
-            Token::Error(span) => Heard::Refused(span),
-            Token::Simple(_) | Token::Bulk(_) | Token::Integer(_) | Token::Nil => Heard::Part,
+            Token::Simple(span) if connection.bytes(span) == b"PONG" => Told::Pong,
+            Token::Error(span) => Told::Refused(span),
+            Token::Simple(_) | Token::Bulk(_) | Token::Integer(_) | Token::Nil => Told::Part,
         }
     }
 }
