@@ -8,6 +8,7 @@ use crate::entry::{Key, Parcel};
 use crate::error::RunError;
 use crate::queue::queue;
 use crate::session::{Session, join_all};
+use crate::slots::SlotSet;
 use crate::stage::Home;
 use crate::stage::read::{Inspection, ReadLane};
 use crate::stage::scan::{Ended, Purpose};
@@ -20,15 +21,32 @@ const QUEUED_BATCHES: usize = 4;
 /// Bytes that may wait for each write lane: few, so that they are written while they are in the cache.
 const QUEUED_BYTES: usize = 256 * 1024;
 
-/// Copies every key once.
+/// Copies every key once. What a failover of the target's cluster may have lost is copied again.
 pub async fn scan(session: &Session<'_>) -> Result<Ended, RunError> {
-    let (keys, stages) = lanes(session);
-    let scan = session.scan(Purpose::Replicate, keys);
-    let (ended, joined) = tokio::join!(scan.run(), join_all(stages));
-    joined?;
-    match session.context.take_failure() {
-        Some(failure) => Err(failure),
-        None => Ok(ended),
+    let mut slots = SlotSet::all();
+    loop {
+        let before = session.target.version();
+        let (keys, stages) = lanes(session);
+        let scan = session.scan(Purpose::Replicate, keys).within(&slots);
+        let (ended, joined) = tokio::join!(scan.run(), join_all(stages));
+        joined?;
+        if let Some(failure) = session.context.take_failure() {
+            return Err(failure);
+        }
+        if let Err(why) = session.target.refresh().await {
+            tracing::debug!("target: {why}");
+        }
+        let lost = session.target.routes().failed_over_since(before);
+        if ended == Ended::Early || session.context.has_failed() || lost.is_empty() {
+            return Ok(ended);
+        }
+        slots = session.source_slots(&lost);
+        let line = format!(
+            "a failover at the target: what it had confirmed may be lost, and {} slots are copied again",
+            slots.len()
+        );
+        tracing::warn!("{line}");
+        session.context.stats.note(line);
     }
 }
 

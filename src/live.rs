@@ -364,7 +364,7 @@ impl<'s> Run<'s> {
                 Some(node) => self.gap(&self.at(node, &cause), &self.slots_of(node)),
                 None => self.gap(&cause, &SlotSet::all()),
             },
-            Alarm::Lost(cause, slots) => self.gap(&cause, &self.source_slots(slots)),
+            Alarm::Lost(cause, slots) => self.gap(&cause, &self.session.source_slots(&slots)),
             Alarm::Backlog(bytes) => {
                 warn!("the source holds {bytes} bytes that riot has not read: listening anew");
                 self.ears.drop_connections();

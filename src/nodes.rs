@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
@@ -117,7 +117,7 @@ pub struct Nodes {
     read_from: ReadFrom,
     stats: Arc<Stats>,
     known: Mutex<Known>,
-    version: AtomicU64,
+    version: watch::Sender<u64>,
     bell: Arc<Notify>,
     /// Open connections that are asked for views, by node; and when they were asked last.
     asked: tokio::sync::Mutex<(HashMap<usize, Connection>, Option<Instant>)>,
@@ -178,7 +178,7 @@ impl Nodes {
                 nodes,
                 places: HashMap::new(),
             }),
-            version: AtomicU64::new(0),
+            version: watch::Sender::new(0),
             bell: Arc::default(),
             asked: tokio::sync::Mutex::default(),
         }
@@ -211,7 +211,13 @@ impl Nodes {
     /// Changes with what is known.
     #[must_use]
     pub fn version(&self) -> u64 {
-        self.version.load(Relaxed)
+        *self.version.borrow()
+    }
+
+    /// Tells of each change of what is known.
+    #[must_use]
+    pub fn news(&self) -> watch::Receiver<u64> {
+        self.version.subscribe()
     }
 
     /// What a run ends with when this side cannot be used.
@@ -395,7 +401,7 @@ impl Known {
     }
 
     /// These are the routes now: nodes that have lost all their slots are waited for no more.
-    fn install(&mut self, mut routes: Routes, version: &AtomicU64) {
+    fn install(&mut self, mut routes: Routes, version: &watch::Sender<u64>) {
         for node in self.nodes.iter().skip(routes.known()) {
             routes.add(node.clone());
         }
@@ -413,8 +419,9 @@ impl Known {
             *used |= now;
             node.link.retire(*used && !now);
         }
-        version.store(routes.version(), Relaxed);
+        let number = routes.version();
         self.routes = Arc::new(routes);
+        version.send_replace(number);
     }
 }
 

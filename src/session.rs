@@ -173,6 +173,16 @@ impl<'a> Session<'a> {
         self.printer.start(self.context.stats.clone(), phase);
     }
 
+    /// The source's slots of what has these slots at the target.
+    #[must_use]
+    pub fn source_slots(&self, slots: &SlotSet) -> SlotSet {
+        if self.target.is_cluster() && self.rename.is_identity() {
+            slots.clone()
+        } else {
+            SlotSet::all()
+        }
+    }
+
     /// Whether keys that only the target has may be looked for: SCAN and EXISTS are allowed on both sides.
     #[must_use]
     pub fn may_search(&self) -> bool {
@@ -207,7 +217,7 @@ impl<'a> Session<'a> {
             count: selection.scan_count,
             filter: Filter::new(selection),
         };
-        ScanStage::new(
+        let scan = ScanStage::new(
             self.context.clone(),
             self.source.clone(),
             sieve,
@@ -215,8 +225,12 @@ impl<'a> Session<'a> {
             purpose,
             inlets,
             self.source_profile.run_id.clone(),
-        )
-        .within(&SlotSet::of(&selection.slots))
+        );
+        if self.source.is_cluster() {
+            // Nodes that have none of the slots are not scanned.
+            return scan.within(&SlotSet::of(&selection.slots));
+        }
+        scan
     }
 
     /// The scan of the target's own keys, for those that the source does not have.

@@ -250,18 +250,9 @@ impl Run<'_> {
             let slots = target.failed_over_since(before.1);
             if !slots.is_empty() {
                 let cause = "a failover at the target: what it had confirmed may be lost";
-                let slots = self.source_slots(slots);
+                let slots = self.session.source_slots(&slots);
                 self.gap(cause, &slots);
             }
-        }
-    }
-
-    /// The source's slots of what has these slots at the target.
-    pub(super) fn source_slots(&self, slots: SlotSet) -> SlotSet {
-        if self.session.target.is_cluster() && self.session.rename.is_identity() {
-            slots
-        } else {
-            SlotSet::all()
         }
     }
 

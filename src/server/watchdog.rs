@@ -4,9 +4,10 @@ mod look;
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use redis::{FromRedisValue, RedisError, Value};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use self::look::Look;
 use super::class::Seen;
@@ -18,6 +19,8 @@ use crate::config::Endpoint;
 use crate::error::denies_a_command;
 use crate::slots::SlotSet;
 
+/// One look may take this long.
+const LIMIT: Duration = Duration::from_secs(5);
 /// Bytes that the source may hold for riot's event connections.
 const MOST_HELD: u64 = 32 << 20;
 
@@ -138,7 +141,9 @@ impl Watchdog {
 
     /// One look. A source that is away has nothing to say: the next look is held against the one before.
     pub async fn look(&mut self) -> Vec<Alarm> {
-        let looked = self.ask().await;
+        let asked = timeout(LIMIT, self.ask()).await;
+        let looked =
+            asked.unwrap_or_else(|_| Err(format!("no answer within {} s", LIMIT.as_secs())));
         self.saw = looked.is_ok();
         match looked {
             Ok(alarms) => alarms,

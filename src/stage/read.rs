@@ -12,6 +12,7 @@ mod settle;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use self::pipe::ReadPipe;
@@ -84,6 +85,7 @@ pub struct ReadLane {
     /// Moves of the events' server that this lane has followed.
     moves: u64,
     backoff: Backoff,
+    news: watch::Receiver<u64>,
     turn: usize,
     open: bool,
 }
@@ -101,6 +103,8 @@ struct Detour {
 enum Step {
     Keys(Option<Vec<Key>>),
     Moved(usize, Result<(), Lost>),
+    /// Slots have moved.
+    News,
 }
 
 /// Nobody downstream takes entries any more: the run is being torn down.
@@ -138,6 +142,7 @@ impl ReadLane {
         };
         Self {
             routes: home.nodes.routes(),
+            news: home.nodes.news(),
             context,
             home,
             dialect,
@@ -219,6 +224,7 @@ impl ReadLane {
             Step::Keys(None) => self.open = false,
             Step::Moved(_, Ok(())) => {}
             Step::Moved(place, Err(lost)) => self.recover(pipes, place, lost).await?,
+            Step::News => self.leave(pipes),
         }
         Ok(false)
     }
@@ -236,6 +242,7 @@ impl ReadLane {
         tokio::select! {
             keys = self.input.receive(), if hungry => Step::Keys(keys),
             (place, moved) = any_moved(pipes, &mut self.turn), if flying => Step::Moved(place, moved),
+            Ok(()) = self.news.changed() => Step::News,
         }
     }
 

@@ -153,7 +153,7 @@ impl ScanStage {
         let scan = NodeScan {
             link: self.nodes.seed().clone(),
             run_id: self.run_id.take(),
-            slots: None,
+            slots: Some(self.slots).filter(|slots| !slots.is_all()),
             common: self.common,
         };
         scan.run().await

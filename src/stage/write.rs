@@ -16,6 +16,7 @@ mod redo;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 pub use self::batch::Dialect;
@@ -51,6 +52,7 @@ pub struct WriteLane {
     down: Option<Instant>,
     /// How often in a row entries were sent to another node.
     moved: u32,
+    news: watch::Receiver<u64>,
     turn: usize,
     open: bool,
 }
@@ -58,6 +60,8 @@ pub struct WriteLane {
 enum Step {
     Parcel(Option<Parcel>),
     Moved(usize, Result<(), Lost>),
+    /// Slots have moved.
+    News,
 }
 
 /// The target is lost.
@@ -78,6 +82,7 @@ impl WriteLane {
         };
         Self {
             routes: home.nodes.routes(),
+            news: home.nodes.news(),
             context,
             home,
             dialect,
@@ -146,6 +151,7 @@ impl WriteLane {
             Step::Parcel(None) => self.open = false,
             Step::Moved(_, Ok(())) => {}
             Step::Moved(place, Err(lost)) => self.recover(pipes, place, lost).await?,
+            Step::News => self.leave(pipes),
         }
         Ok(false)
     }
@@ -156,6 +162,7 @@ impl WriteLane {
         tokio::select! {
             parcel = self.input.receive(), if hungry => Step::Parcel(parcel),
             (place, moved) = any_moved(pipes, &mut self.turn), if flying => Step::Moved(place, moved),
+            Ok(()) = self.news.changed() => Step::News,
         }
     }
 

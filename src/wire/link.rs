@@ -1,10 +1,10 @@
 //! One side's endpoint and how to come back to it: reconnection with backoff, told once a second, never given up early.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
@@ -31,7 +31,7 @@ pub struct Link {
     /// Rung when the server cannot be reached: its cluster may know more.
     bell: Option<Arc<Notify>>,
     /// The cluster has given its slots to others.
-    retired: AtomicBool,
+    retired: watch::Sender<bool>,
     skew: AtomicI64,
 }
 
@@ -56,7 +56,7 @@ impl Link {
             told: AtomicU64::new(0),
             replica: false,
             bell: None,
-            retired: AtomicBool::new(false),
+            retired: watch::Sender::new(false),
             skew: AtomicI64::new(0),
         }
     }
@@ -87,13 +87,28 @@ impl Link {
 
     /// The cluster has given its slots to others, or has given it some again: nobody waits for one that has none.
     pub fn retire(&self, retired: bool) {
-        self.retired.store(retired, Ordering::Relaxed);
+        self.retired.send_replace(retired);
     }
 
     /// Whether the cluster has given its slots to others.
     #[must_use]
     pub fn is_retired(&self) -> bool {
-        self.retired.load(Ordering::Relaxed)
+        *self.retired.borrow()
+    }
+
+    /// Waits until the cluster gives its slots to others: what a scan of it ends with then.
+    pub async fn until_left(&self) -> RunError {
+        let mut retired = self.retired.subscribe();
+        // The sender is this link's own: it stays.
+        let _ = retired.wait_for(|retired| *retired).await;
+        self.left()
+    }
+
+    fn left(&self) -> RunError {
+        RunError::Left {
+            side: self.endpoint.side,
+            address: self.endpoint.address.to_string(),
+        }
     }
 
     /// Its clock minus that of its cluster's first node, where the two differ: milliseconds.
@@ -142,10 +157,7 @@ impl Link {
         let mut why = why.to_owned();
         loop {
             if self.is_retired() {
-                return Err(RunError::Left {
-                    side: self.endpoint.side,
-                    address: self.endpoint.address.to_string(),
-                });
+                return Err(self.left());
             }
             if let Some(bell) = &self.bell {
                 bell.notify_one();

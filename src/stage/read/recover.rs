@@ -186,10 +186,9 @@ impl ReadLane {
                 }
             }
             Err(RunError::Left { .. }) => {
-                let mut pipe = pipes.swap_remove(place);
-                let keys = flying.into_iter().flat_map(Batch::into_unsettled);
-                self.astray.extend(keys);
-                self.astray.append(&mut pipe.waiting.drain());
+                pipe.flying = flying;
+                let pipe = pipes.swap_remove(place);
+                self.abandon(pipe);
                 return Ok(());
             }
             Err(error) => {
@@ -206,6 +205,21 @@ impl ReadLane {
             self.send(batch, pipe);
         }
         Ok(())
+    }
+
+    /// Nobody waits for the answers of nodes that have lost their slots: they may hang.
+    pub(super) fn leave(&mut self, pipes: &mut Vec<ReadPipe>) {
+        let is_left = |pipe: &mut ReadPipe| pipe.node.link().is_retired();
+        let left: Vec<ReadPipe> = pipes.extract_if(.., is_left).collect();
+        for pipe in left {
+            self.abandon(pipe);
+        }
+    }
+
+    fn abandon(&mut self, mut pipe: ReadPipe) {
+        let keys = pipe.lost().into_iter().flat_map(Batch::into_unsettled);
+        self.astray.extend(keys);
+        self.astray.append(&mut pipe.waiting.drain());
     }
 
     /// The batch that was being answered when the connection went: it may be what breaks it.

@@ -70,7 +70,7 @@ impl NodeScan {
 
     async fn scan(&mut self) -> Result<Ended, RunError> {
         let mut connection = self.link.open().await?;
-        if self.slots.is_some() {
+        if self.run_id.is_none() {
             self.run_id = run_id(&mut connection).await;
         }
         let mut cursor = b"0".to_vec();
@@ -80,9 +80,12 @@ impl NodeScan {
                 return Ok(Ended::Early);
             }
             let stop = self.common.halt.clone();
+            let link = self.link.clone();
             let page = tokio::select! {
                 page = self.page(&mut connection) => page,
                 () = stop.draining() => return Ok(Ended::Early),
+                // It may hang.
+                left = link.until_left() => return Err(left),
             };
             match page {
                 Ok(page) => {

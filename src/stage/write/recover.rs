@@ -148,6 +148,33 @@ impl WriteLane {
         }
     }
 
+    /// Nobody waits for the answers of nodes that have lost their slots: they may hang.
+    pub(super) fn leave(&mut self, pipes: &mut Vec<WritePipe>) {
+        let is_left = |pipe: &mut WritePipe| pipe.node.link().is_retired();
+        let left: Vec<WritePipe> = pipes.extract_if(.., is_left).collect();
+        let why = "the node has lost its slots";
+        for mut pipe in left {
+            let lost = Lost::Io(std::io::Error::other(why));
+            self.take_back_all(&mut pipe, &lost);
+        }
+    }
+
+    /// What a connection that is gone had in flight is to be done again.
+    fn take_back_all(&mut self, pipe: &mut WritePipe, lost: &Lost) {
+        let node = pipe.node.clone();
+        pipe.window.reset();
+        pipe.stale = false;
+        self.redo.lost();
+        let flying = std::mem::take(&mut pipe.flying);
+        if !flying.is_empty() {
+            let grave = pipe.connection.identity().cloned();
+            self.graves.entry(node.number()).or_default().push(grave);
+        }
+        for (place, batch) in flying.into_iter().enumerate() {
+            self.take_back(batch, place == 0, lost, &node);
+        }
+    }
+
     /// A connection is gone. What has no answer is done again on another.
     pub(super) async fn recover(
         &mut self,
@@ -159,17 +186,7 @@ impl WriteLane {
             return Ok(());
         };
         let node = pipe.node.clone();
-        pipe.window.reset();
-        pipe.stale = false;
-        self.redo.lost();
-        let flying = std::mem::take(&mut pipe.flying);
-        if !flying.is_empty() {
-            let grave = pipe.connection.identity().cloned();
-            self.graves.entry(node.number()).or_default().push(grave);
-        }
-        for (place, batch) in flying.into_iter().enumerate() {
-            self.take_back(batch, place == 0, &lost, &node);
-        }
+        self.take_back_all(pipe, &lost);
         if self.context.is_lost(Side::Target) {
             return Err(Gone);
         }
