@@ -20,8 +20,10 @@
 //! - [`reading`]: batches of reads, for copying and for comparing
 //! - [`server`]: the control plane, on the redis crate; live, the ways of events and the watch over the source
 //! - [`wire`]: the data plane: one connection, commands in, replies out
+//! - [`nodes`]: one side's servers, and in a cluster which of them has which slot
+//! - [`deal`]: which lane a key takes, always the same
 //! - [`entry`], [`queue`], [`shape`], [`window`]: what flows between stages, and what bounds it
-//! - [`filter`], [`transform`]: which keys, under which names
+//! - [`filter`], [`slots`], [`transform`]: which keys, under which names
 //! - [`logging`], [`output`], [`stats`], [`text`]: what the operator sees
 //! - [`signal`], [`clock`], [`retry`], [`error`], [`config`]: what all stand on
 
