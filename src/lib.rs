@@ -19,8 +19,8 @@
 //! - [`types`]: values by their types: read whole or in chunks, compared
 //! - [`reading`]: batches of reads, for copying and for comparing
 //! - [`server`]: the control plane, on the redis crate; live, the ways of events and the watch over the source
-//! - [`wire`]: the data plane: one connection, commands in, replies out
 //! - [`nodes`]: one side's servers, and in a cluster which of them has which slot
+//! - [`wire`]: the data plane: one connection, commands in, replies out
 //! - [`deal`]: which lane a key takes, always the same
 //! - [`entry`], [`queue`], [`shape`], [`window`]: what flows between stages, and what bounds it
 //! - [`filter`], [`slots`], [`transform`]: which keys, under which names

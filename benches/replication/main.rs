@@ -9,6 +9,7 @@
 )]
 
 mod bare;
+mod cluster;
 mod contender;
 mod copy;
 mod fill;
@@ -66,6 +67,7 @@ fn benchmark(options: &Options) -> Result<ExitCode> {
             Scenario::Memory => memory::run(&mut source, &mut target, options),
             Scenario::Verify => verify::run(&mut source, &mut target, options),
             Scenario::Live => live::run(&mut source, &mut target, options),
+            Scenario::Cluster => cluster::run(&mut source, options),
         };
         if let Err(error) = result {
             println!("{scenario:?} failed: {error:#}\n");

@@ -25,7 +25,7 @@ pub(crate) struct Options {
         long,
         value_enum,
         value_delimiter = ',',
-        default_value = "copy,latency,memory,verify,live"
+        default_value = "copy,latency,memory,verify,live,cluster"
     )]
     pub(crate) only: Vec<Scenario>,
     /// Who takes part in `copy`.
@@ -78,6 +78,8 @@ pub(crate) enum Scenario {
     Verify,
     /// Following changes.
     Live,
+    /// From one cluster to another.
+    Cluster,
 }
 
 impl Options {

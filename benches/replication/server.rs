@@ -22,14 +22,20 @@ pub(crate) struct Server {
 impl Server {
     /// Starts one on a free port and waits until it answers.
     pub(crate) fn start(program: &str) -> Result<Self> {
+        Self::start_with(program, &[])
+    }
+
+    /// The same, with more words on its command line.
+    pub(crate) fn start_with(program: &str, more: &[&str]) -> Result<Self> {
         for _ in 0..20 {
-            let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+            let port = free_port()?;
             let folder = TempDir::with_prefix("riot-bench-")?;
             let mut child = Command::new(program)
                 .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
                 .args(["--save", "", "--appendonly", "no", "--logfile", "log"])
                 .arg("--dir")
                 .arg(folder.path())
+                .args(more)
                 .current_dir(folder.path())
                 .stdin(Stdio::null())
                 .stdout(Stdio::null())
@@ -62,6 +68,28 @@ impl Server {
     /// Where it listens.
     pub(crate) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Its port.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Runs a command whose answer is text.
+    pub(crate) fn ask(&mut self, words: &[&str]) -> Result<String> {
+        let (name, arguments) = words.split_first().context("a command")?;
+        Ok(redis::cmd(name)
+            .arg(arguments)
+            .query(&mut self.connection)?)
+    }
+
+    /// Runs a command whose answer does not matter.
+    pub(crate) fn tell(&mut self, words: &[&str]) -> Result<()> {
+        let (name, arguments) = words.split_first().context("a command")?;
+        let _: Value = redis::cmd(name)
+            .arg(arguments)
+            .query(&mut self.connection)?;
+        Ok(())
     }
 
     /// How many keys it holds.
@@ -125,6 +153,16 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A port that nothing listens on, low enough for a cluster's bus to have the one 10,000 above it.
+fn free_port() -> Result<u16> {
+    loop {
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port() / 2;
+        if port > 1024 && TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
     }
 }
 
