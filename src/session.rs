@@ -2,6 +2,7 @@
 
 mod lanes;
 mod needs;
+mod refuse;
 mod sides;
 
 use std::future::Future;
@@ -13,10 +14,11 @@ use tracing::warn;
 
 pub use self::lanes::Lanes;
 use self::needs::{source_needs, target_needs};
-use self::sides::{Found, reach};
+use self::refuse::{left_behind, refuse_in_clusters, refuse_same_database};
+use self::sides::reach;
 use crate::changed::Changed;
 use crate::clock::SAME;
-use crate::config::{self, Address, Carriage, Config, Endpoint, Side};
+use crate::config::{self, Carriage, Config, Endpoint, Side};
 use crate::deal::{Deal, Inlets};
 use crate::entry::Key;
 use crate::error::RunError;
@@ -100,6 +102,10 @@ impl<'a> Session<'a> {
         show(printer, &config.target, &target.profile);
         refuse_same_database(config, &source, &target)?;
         refuse_in_clusters(config, &source, &target, &rename)?;
+        if let Some(line) = left_behind(config, &source, &target) {
+            printer.line(&line);
+            stats.note(line);
+        }
         let (source_profile, target_profile) = (source.profile, target.profile);
         let (source, target) = (source.nodes, target.nodes);
         let choice = match &config.live {
@@ -476,52 +482,4 @@ fn takes_all(config: &Config) -> bool {
         && selection.include.is_empty()
         && selection.exclude.is_empty()
         && selection.slots == [(0, 16383)]
-}
-
-fn refuse_same_database(config: &Config, source: &Found, target: &Found) -> Result<(), RunError> {
-    let same_server = if source.run_ids.is_empty() || target.run_ids.is_empty() {
-        config.source.address == config.target.address
-            && !matches!(config.source.address, Address::Sentinel { .. })
-    } else {
-        source.run_ids.iter().any(|id| target.run_ids.contains(id))
-    };
-    let same_cluster = source.profile.is_cluster && target.profile.is_cluster && {
-        let masters = target.nodes.routes().masters();
-        let routes = source.nodes.routes();
-        routes.masters().iter().any(|master| {
-            masters
-                .iter()
-                .any(|other| other.address() == master.address())
-        })
-    };
-    if same_cluster || same_server && config.source.database == config.target.database {
-        let address = format!(
-            "{} database {}",
-            config.target.address, config.target.database
-        );
-        return Err(RunError::SameDatabase(address));
-    }
-    Ok(())
-}
-
-/// What cannot be had where keys lie on several nodes.
-fn refuse_in_clusters(
-    config: &Config,
-    source: &Found,
-    target: &Found,
-    rename: &Rename,
-) -> Result<(), RunError> {
-    if target.profile.is_cluster && config.flow.multi_exec {
-        return Err(target.nodes.unusable(
-            "it is a cluster, which has no transactions over several slots: leave --multi-exec out",
-        ));
-    }
-    let verifies = config.command == config::Command::Compare
-        || config.verification.depth != config::Depth::None && !config.flow.dry_run;
-    if rename.needs_type() && verifies && (source.profile.is_cluster || target.profile.is_cluster) {
-        return Err(target.nodes.unusable(
-            "names with #{type} cannot be compared where keys lie on the nodes of a cluster: --no-verify leaves the comparison out",
-        ));
-    }
-    Ok(())
 }

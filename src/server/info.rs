@@ -68,16 +68,22 @@ impl Info {
         field("calls=").saturating_sub(field("failed_calls="))
     }
 
+    /// Databases that have keys, in their order.
+    #[must_use]
+    pub fn databases(&self) -> Vec<u32> {
+        let numbers = self.fields.keys().filter_map(|name| {
+            let number = name.strip_prefix("db")?;
+            number.parse().ok()
+        });
+        let mut numbers: Vec<u32> = numbers.collect();
+        numbers.sort_unstable();
+        numbers
+    }
+
     /// Whether another database than this one has keys.
     #[must_use]
     pub fn has_other_databases(&self, database: u32) -> bool {
-        let own = format!("db{database}");
-        self.fields.keys().any(|name| {
-            *name != own
-                && name
-                    .strip_prefix("db")
-                    .is_some_and(|number| number.parse::<u32>().is_ok())
-        })
+        self.databases().iter().any(|number| *number != database)
     }
 
     /// Adds the fields of another answer.

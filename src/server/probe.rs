@@ -9,7 +9,7 @@ use tracing::warn;
 
 use super::control::Control;
 use super::info::Info;
-use crate::clock::Offset;
+use super::profile::{Needs, Profile};
 use crate::config::{Endpoint, Side};
 use crate::error::{ConnectError, RunError, denies_a_command};
 use crate::retry::Backoff;
@@ -28,126 +28,6 @@ const RESTORE: [&str; 4] = ["RESTORE", KEY, "0", ""];
 const SET: [&str; 5] = ["SET", KEY, "x", "EX", "none"];
 const SET_UNTIL: [&str; 5] = ["SET", KEY, "x", "PXAT", "none"];
 const MSET: [&str; 4] = ["MSET", KEY, "x", KEY];
-
-/// What the run will ask of a server.
-#[derive(Debug, Clone, Copy, Default)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is one command that is needed or not"
-)]
-pub struct Needs {
-    /// Values are read.
-    pub reads: bool,
-    /// Keys are scanned.
-    pub scans: bool,
-    /// Keys may have to be looked for, after a gap: SCAN and EXISTS.
-    pub searches: bool,
-    /// Strings may go by MGET.
-    pub texts: bool,
-    /// Keys are written.
-    pub writes: bool,
-    /// MEMORY USAGE.
-    pub memory: bool,
-    /// TYPE.
-    pub kinds: bool,
-    /// MULTI around write batches.
-    pub multi: bool,
-    /// WAIT.
-    pub waits: bool,
-    /// SCAN TYPE.
-    pub scan_type: bool,
-    /// It is a cluster's: strings are read by GET too, and keys are asked for that are on their way.
-    pub cluster: bool,
-    /// It may be a replica of a cluster.
-    pub replica: bool,
-}
-
-/// What was learnt of a server.
-#[derive(Debug, Clone)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is one ability that a server has or not"
-)]
-pub struct Profile {
-    /// It is a node of a cluster.
-    pub is_cluster: bool,
-    /// `Redis 7.0.15, standalone`, with `, TLS` where it is.
-    pub description: String,
-    /// DBSIZE, where allowed.
-    pub keys: Option<u64>,
-    /// Keys with an expiry in the run's database, where INFO is allowed.
-    pub expires: Option<u64>,
-    /// `used_memory`, where INFO is allowed.
-    pub memory: Option<u64>,
-    /// Shortest of a few round trips.
-    pub round_trip: Duration,
-    /// The server process' own name.
-    pub run_id: Option<String>,
-    /// Its clock minus this machine's, where TIME is allowed.
-    pub clock_offset: Option<Offset>,
-    /// `evicted_keys` now, where INFO is allowed.
-    pub evicted_keys: Option<u64>,
-    /// It has PEXPIRETIME.
-    pub pexpiretime: bool,
-    /// It has SET … PXAT.
-    pub pxat: bool,
-    /// MULTI is allowed.
-    pub multi: bool,
-    /// TIME is allowed.
-    pub time: bool,
-    /// It has CLIENT NO-TOUCH.
-    pub no_touch: bool,
-    /// It has SCAN … TYPE.
-    pub scan_type: bool,
-    /// SCAN and EXISTS are allowed, where that was asked.
-    pub searches: bool,
-    /// What cannot be proved, with the ACL rule that would mend it.
-    pub unproven: Vec<String>,
-    /// What an operator should know before the run.
-    pub warnings: Vec<String>,
-}
-
-impl Profile {
-    /// `Redis 7.0.15`, and `, TLS`-like words left out.
-    #[must_use]
-    pub fn product(&self) -> &str {
-        self.description.split(',').next().unwrap_or_default()
-    }
-
-    /// Two nodes of a cluster as one: what both can do, and what they hold together.
-    #[must_use]
-    pub fn and(self, other: Self) -> Self {
-        let sum = |one: Option<u64>, two: Option<u64>| Some(one? + two?);
-        let mut unproven = self.unproven;
-        unproven.extend(other.unproven);
-        unproven.sort();
-        unproven.dedup();
-        let mut warnings = self.warnings;
-        warnings.extend(other.warnings);
-        warnings.sort();
-        warnings.dedup();
-        Self {
-            is_cluster: true,
-            description: self.description,
-            keys: sum(self.keys, other.keys),
-            expires: sum(self.expires, other.expires),
-            memory: sum(self.memory, other.memory),
-            round_trip: self.round_trip.max(other.round_trip),
-            run_id: None,
-            clock_offset: self.clock_offset,
-            evicted_keys: sum(self.evicted_keys, other.evicted_keys),
-            pexpiretime: self.pexpiretime && other.pexpiretime,
-            pxat: self.pxat && other.pxat,
-            multi: self.multi && other.multi,
-            time: self.time && other.time,
-            no_touch: self.no_touch && other.no_touch,
-            scan_type: self.scan_type && other.scan_type,
-            searches: self.searches && other.searches,
-            unproven,
-            warnings,
-        }
-    }
-}
 
 /// How a command that was tried fared.
 #[derive(Debug, PartialEq, Eq)]
@@ -294,6 +174,7 @@ impl Probe<'_> {
             is_cluster,
             description: self.describe(&info),
             keys: self.said(&["DBSIZE"]).await.ok(),
+            databases: info.databases(),
             expires: info.expires(self.endpoint.database),
             memory: info.number("used_memory"),
             round_trip,
