@@ -143,6 +143,10 @@ impl ReadLane {
                     "its expiry changes faster than it can be read",
                 );
             }
+            // Of several keys some are on their way to another node: by itself each has its own answer.
+            Answer::Failed(_, message) if message.starts_with("TRYAGAIN") && head.size > 1 => {
+                pipe.waiting.retry(key, head.road, head.failed);
+            }
             Answer::Failed(_, message)
                 if self.home.nodes.is_cluster() && classify(message.as_bytes()) == Class::Moved =>
             {

@@ -93,6 +93,11 @@ impl WriteLane {
         let class = classify(again.why.as_bytes());
         let mut stale = false;
         if class == Class::Moved && self.home.nodes.is_cluster() {
+            if !single && again.why.starts_with("TRYAGAIN") {
+                // Of several keys some are on their way to another node: by itself each has its own answer.
+                self.redo.push(again);
+                return false;
+            }
             if self.redirect(&mut again, node) {
                 self.redo.push(again);
                 return false;
