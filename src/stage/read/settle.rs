@@ -14,6 +14,7 @@ use crate::error::{Class, classify};
 use crate::output::KEYS;
 use crate::queue::Lease;
 use crate::reading::{Answer, Batch, LONG, Road, payload};
+use crate::retry::Backoff;
 use crate::slots::slot;
 use crate::stats::SkipReason;
 use crate::text::printable;
@@ -83,6 +84,7 @@ impl ReadLane {
         if !entries.is_empty() {
             self.down = None;
             self.moved = 0;
+            self.backoff = Backoff::default();
         }
         pipe.flying.push_front(head);
         self.context.stats.read_bytes(bytes as u64);

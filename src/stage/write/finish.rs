@@ -42,6 +42,8 @@ impl WriteLane {
         self.rest(&batch);
         if batch.errors.is_empty() && batch.kinds.is_empty() {
             self.redo.calm();
+            self.down = None;
+            self.moved = 0;
             if self.redo.is_empty() {
                 self.succeed(&batch.entries);
                 return;
