@@ -365,20 +365,6 @@ fn the_same_database_as_source_and_target() {
 }
 
 #[test]
-fn a_cluster_is_not_for_this_version() {
-    let (source, _) = pair();
-    let cluster = Server::with(Version::Redis70)
-        .arguments(["--cluster-enabled", "yes"])
-        .start();
-    riot(["replicate", &source.address(), &cluster.address()])
-        .run()
-        .refuses(3, &[&cluster.address(), "cluster"]);
-    riot(["replicate", &cluster.address(), &source.address()])
-        .run()
-        .refuses(3, &[&cluster.address(), "cluster"]);
-}
-
-#[test]
 fn what_a_later_version_brings_is_refused_by_name() {
     let refused = |words: &[&str], named: &str| {
         riot(words).run().names(2, &[named]);
