@@ -1,12 +1,17 @@
 //! Data of every type, and snapshots of what a server holds, read with the types' own commands.
 
+mod slots;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fmt::Write as _;
 
-use redis::{Connection, FromRedisValue as _, Value as Answer};
+use redis::{Connection, ConnectionLike, FromRedisValue as _, Value as Answer};
 
-use crate::servers::{Server, Version};
+use crate::servers::Version;
+use crate::store::{Client, Store};
+
+pub(crate) use self::slots::fill_slots;
 
 /// Midnight before 1 January 10000: an expiry that nobody reaches.
 const FAR: i64 = 253_402_300_799_123;
@@ -22,21 +27,21 @@ macro_rules! run {
 pub(crate) use run;
 
 /// Milliseconds since the epoch on the server's clock.
-pub(crate) fn server_time(connection: &mut Connection) -> i64 {
+pub(crate) fn server_time(connection: &mut dyn ConnectionLike) -> i64 {
     let (seconds, micros): (i64, i64) = redis::cmd("TIME").query(connection).unwrap();
     seconds * 1000 + micros / 1000
 }
 
 /// Keys of every type in each of its encodings, with empty values, hostile names, expiries near and far.
-pub(crate) fn fill_every_type(server: &Server, database: u16) {
-    let mut c = server.connection_to(database);
+pub(crate) fn fill_every_type(store: &dyn Store, database: u16) {
+    let mut c = store.client_to(database);
     strings(&mut c);
     collections(&mut c);
     sorted_sets(&mut c);
-    streams(&mut c, server.version());
+    streams(&mut c, store.version());
     hostile_names(&mut c);
     expiries(&mut c);
-    if server.version().has_field_expiry() {
+    if store.version().has_field_expiry() {
         run!(
             c,
             "HSET",
@@ -70,7 +75,7 @@ pub(crate) fn fill_every_type(server: &Server, database: u16) {
     }
 }
 
-fn strings(c: &mut Connection) {
+fn strings(c: &mut Client) {
     let every_byte: Vec<u8> = (0..=255).collect();
     run!(*c, "SET", "string:int", "1234567890");
     run!(*c, "SET", "string:int:negative", "-42");
@@ -117,7 +122,7 @@ fn strings(c: &mut Connection) {
     run!(*c, "PFCOUNT", "hyperloglog:dense");
 }
 
-fn collections(c: &mut Connection) {
+fn collections(c: &mut Client) {
     let every_byte: Vec<u8> = (0..=255).collect();
     let many: Vec<String> = (0..3000).map(|n| format!("element {n}")).collect();
     run!(*c, "RPUSH", "list:small", "a", "1", "", "-7", &every_byte);
@@ -182,7 +187,7 @@ fn collections(c: &mut Connection) {
     run!(*c, "HSET", "hash:empty", "", "");
 }
 
-fn sorted_sets(c: &mut Connection) {
+fn sorted_sets(c: &mut Client) {
     let scores = [
         ("inf", "+inf"),
         ("negative inf", "-inf"),
@@ -227,7 +232,7 @@ fn sorted_sets(c: &mut Connection) {
     );
 }
 
-fn streams(c: &mut Connection, version: Version) {
+fn streams(c: &mut Client, version: Version) {
     run!(*c, "XADD", "stream:plain", "1-1", "field", "value", "", "");
     run!(
         *c,
@@ -316,7 +321,7 @@ fn streams(c: &mut Connection, version: Version) {
 }
 
 /// No entries left, but a last id, and groups.
-fn streams_without_entries(c: &mut Connection) {
+fn streams_without_entries(c: &mut Client) {
     run!(*c, "XADD", "stream:emptied", "7-7", "a", "b");
     run!(*c, "XGROUP", "CREATE", "stream:emptied", "group", "0");
     run!(
@@ -343,7 +348,7 @@ fn streams_without_entries(c: &mut Connection) {
     run!(*c, "XSETID", "stream:set id", "99-99");
 }
 
-fn hostile_names(c: &mut Connection) {
+fn hostile_names(c: &mut Client) {
     let long = text(5, 10_000);
     let names: [&[u8]; 24] = [
         b"",
@@ -383,7 +388,7 @@ fn hostile_names(c: &mut Connection) {
     }
 }
 
-fn expiries(c: &mut Connection) {
+fn expiries(c: &mut Client) {
     let near = server_time(c) + 600_001;
     for (name, at) in [("far", FAR), ("near", near)] {
         let keys = ["string", "int", "list", "hash", "set", "zset", "stream"]
@@ -402,8 +407,8 @@ fn expiries(c: &mut Connection) {
 }
 
 /// `count` strings called `PREFIX0`, `PREFIX1` … of `bytes` bytes each, every value different.
-pub(crate) fn fill_strings(server: &Server, prefix: &str, count: u32, bytes: usize) {
-    let mut c = server.connection();
+pub(crate) fn fill_strings(store: &dyn Store, prefix: &str, count: u32, bytes: usize) {
+    let mut c = store.client();
     let numbers: Vec<u32> = (0..count).collect();
     for part in numbers.chunks(5000) {
         let mut pipe = redis::pipe();
@@ -418,8 +423,8 @@ pub(crate) fn fill_strings(server: &Server, prefix: &str, count: u32, bytes: usi
 }
 
 /// Keys called `PREFIX0` … of all types by turns, some with an expiry; every value different.
-pub(crate) fn fill_mixed(server: &Server, prefix: &str, count: u32) {
-    let mut c = server.connection();
+pub(crate) fn fill_mixed(store: &dyn Store, prefix: &str, count: u32) {
+    let mut c = store.client();
     let expires = server_time(&mut c) + 3_600_000;
     let numbers: Vec<u32> = (0..count).collect();
     for part in numbers.chunks(2000) {
@@ -573,9 +578,21 @@ pub(crate) struct Value {
 /// Everything that a database holds.
 pub(crate) type Snapshot = BTreeMap<Bytes, Value>;
 
-/// Reads everything that a database holds.
-pub(crate) fn snapshot(server: &Server, database: u16) -> Snapshot {
-    let mut c = server.connection_to(database);
+/// Reads everything that a database holds; of a cluster, each master's own keys at that master.
+pub(crate) fn snapshot(store: &dyn Store, database: u16) -> Snapshot {
+    let mut all = Snapshot::new();
+    for mut connection in store.holders(database) {
+        let part = snapshot_of(&mut connection, store.version());
+        for (key, value) in part {
+            let again = all.insert(key.clone(), value);
+            assert!(again.is_none(), "two nodes hold {key:?}");
+        }
+    }
+    all
+}
+
+/// Reads everything that one server holds.
+fn snapshot_of(c: &mut Connection, version: Version) -> Snapshot {
     let mut cursor: u64 = 0;
     let mut seen = BTreeSet::new();
     let mut all = Snapshot::new();
@@ -584,13 +601,13 @@ pub(crate) fn snapshot(server: &Server, database: u16) -> Snapshot {
             .arg(cursor)
             .arg("COUNT")
             .arg(2000)
-            .query(&mut c)
+            .query(c)
             .unwrap();
         let keys: Vec<Vec<u8>> = keys
             .into_iter()
             .filter(|key| seen.insert(key.clone()))
             .collect();
-        read_page(&mut c, server.version(), keys, &mut all);
+        read_page(c, version, keys, &mut all);
         cursor = next;
         if cursor == 0 {
             return all;
@@ -825,15 +842,13 @@ fn group(answer: Answer) -> Group {
     }
 }
 
-/// Fails the test where the two servers' database 0 are not the same, byte for byte and expiry for expiry.
+/// Fails the test where the two sides' database 0 are not the same, byte for byte and expiry for expiry.
 #[track_caller]
-pub(crate) fn assert_same(source: &Server, target: &Server) {
-    // A server without PEXPIRETIME tells an expiry as what is left of it: the way of that answer is in it.
-    let exact = source.version().since_70() && target.version().since_70();
+pub(crate) fn assert_same(source: &dyn Store, target: &dyn Store) {
     assert_snapshots(
         &snapshot(source, 0),
         &snapshot(target, 0),
-        if exact { 0 } else { 50 },
+        source.tolerance().max(target.tolerance()),
     );
 }
 
@@ -899,6 +914,7 @@ fn short(body: &Body) -> String {
 
 mod tests {
     use super::*;
+    use crate::servers::Server;
 
     #[test]
     fn the_data_of_every_type_uses_both_encodings_of_each() {

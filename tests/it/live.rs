@@ -12,8 +12,8 @@ mod expiries;
 mod faults;
 mod filters;
 mod groups;
-mod load;
-mod reconnects;
+pub(crate) mod load;
+pub(crate) mod reconnects;
 mod replicas;
 mod rights;
 mod sources;
@@ -29,6 +29,7 @@ use crate::data;
 use crate::proxy::Proxy;
 use crate::riot::{Output, Riot, Running, riot};
 use crate::servers::{Server, Version};
+use crate::store::Store;
 use crate::wait;
 
 /// A test for each way to learn of changes: `name::keyspace` and `name::tracking`.
@@ -176,7 +177,7 @@ impl Stage {
 }
 
 /// `riot replicate --mode live --events EVENTS SOURCE TARGET`.
-fn live(events: &str, source: &str, target: &str) -> Riot {
+pub(crate) fn live(events: &str, source: &str, target: &str) -> Riot {
     riot([
         "replicate",
         "--mode",
@@ -222,17 +223,17 @@ fn quiet(running: &Running) {
 }
 
 /// Waits until riot listens.
-fn listens(running: &mut Running) {
+pub(crate) fn listens(running: &mut Running) {
     wait_for_line(running, "listening");
 }
 
 /// Waits until the first scan is through.
-fn scanned(running: &mut Running) {
+pub(crate) fn scanned(running: &mut Running) {
     wait_for_line(running, "scanning 100 %");
 }
 
 /// Ends a run in order, once its first scan is through.
-fn end(mut running: Running) -> Output {
+pub(crate) fn end(mut running: Running) -> Output {
     scanned(&mut running);
     running.signal("TERM");
     running.finish()
@@ -240,15 +241,15 @@ fn end(mut running: Running) -> Output {
 
 /// What a run said in the end.
 #[derive(Debug)]
-struct Report {
-    json: Value,
+pub(crate) struct Report {
+    pub(crate) json: Value,
     /// The keys that it named as extra.
     extra: BTreeSet<String>,
 }
 
 impl Report {
     #[track_caller]
-    fn of(output: &Output) -> Self {
+    pub(crate) fn of(output: &Output) -> Self {
         let mut lines: Vec<&str> = output.stdout.lines().collect();
         let last = lines.pop().unwrap_or_default();
         let json = serde_json::from_str(last)
@@ -273,7 +274,7 @@ impl Report {
 
     /// A number, by its names from the outermost on.
     #[track_caller]
-    fn number(&self, path: &[&str]) -> u64 {
+    pub(crate) fn number(&self, path: &[&str]) -> u64 {
         let found = path.iter().fold(&self.json, |value, name| &value[*name]);
         found
             .as_u64()
@@ -302,13 +303,12 @@ impl fmt::Display for Report {
     }
 }
 
-/// How two servers' database 0 differ, a line each.
-fn differences(source: &Server, target: &Server) -> Vec<String> {
-    let exact = source.version().since_70() && target.version().since_70();
+/// How two sides' database 0 differ, a line each.
+fn differences(source: &dyn Store, target: &dyn Store) -> Vec<String> {
     data::differences(
         &data::snapshot(source, 0),
         &data::snapshot(target, 0),
-        if exact { 0 } else { 50 },
+        source.tolerance().max(target.tolerance()),
     )
 }
 
@@ -318,7 +318,7 @@ fn shown(differences: &[String]) -> String {
 }
 
 #[track_caller]
-fn equal(output: &Output, source: &Server, target: &Server) -> Report {
+pub(crate) fn equal(output: &Output, source: &dyn Store, target: &dyn Store) -> Report {
     assert_same(output, source, target);
     assert!(output.code() == Some(0), "status 0 was expected\n{output}");
     let report = Report::of(output);
@@ -331,16 +331,16 @@ fn equal(output: &Output, source: &Server, target: &Server) -> Report {
     report
 }
 
-/// Fails the test where the two servers do not hold the same, with everything that riot said.
+/// Fails the test where the two sides do not hold the same, with everything that riot said.
 #[track_caller]
-fn assert_same(output: &Output, source: &Server, target: &Server) {
+fn assert_same(output: &Output, source: &dyn Store, target: &dyn Store) {
     no_panic(output);
     let found = differences(source, target);
     assert!(found.is_empty(), "{}\n{output}", shown(&found));
 }
 
 #[track_caller]
-fn only_extra(output: &Output, source: &Server, target: &Server) -> Report {
+fn only_extra(output: &Output, source: &dyn Store, target: &dyn Store) -> Report {
     no_panic(output);
     let found = differences(source, target);
     let (extra, wrong): (Vec<String>, Vec<String>) = found
@@ -373,7 +373,7 @@ fn only_extra(output: &Output, source: &Server, target: &Server) -> Report {
 }
 
 #[track_caller]
-fn never_a_silent_difference(output: &Output, source: &Server, target: &Server) {
+fn never_a_silent_difference(output: &Output, source: &dyn Store, target: &dyn Store) {
     no_panic(output);
     if output.code() == Some(0) {
         let found = differences(source, target);

@@ -14,15 +14,18 @@
 )]
 
 mod certificates;
+mod clusters;
 mod data;
 mod fake;
 mod proxy;
 mod riot;
 mod servers;
 mod size;
+mod store;
 mod wait;
 
 mod bad_input;
+mod cluster;
 mod compare;
 mod connections;
 mod expiry;

@@ -11,7 +11,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::servers::{self, Server};
+use crate::servers;
+use crate::store::Store;
 use crate::wait;
 
 /// The longest that a run may take, unless the test says otherwise.
@@ -49,12 +50,12 @@ where
 }
 
 /// `riot replicate SOURCE TARGET`, both by their TCP ports.
-pub(crate) fn replicate(source: &Server, target: &Server) -> Riot {
+pub(crate) fn replicate(source: &dyn Store, target: &dyn Store) -> Riot {
     riot(["replicate".into(), source.uri(), target.uri()])
 }
 
 /// `riot compare --quick SOURCE TARGET`, both by their TCP ports.
-pub(crate) fn compare(source: &Server, target: &Server) -> Riot {
+pub(crate) fn compare(source: &dyn Store, target: &dyn Store) -> Riot {
     riot([
         "compare".into(),
         "--quick".into(),
@@ -64,7 +65,7 @@ pub(crate) fn compare(source: &Server, target: &Server) -> Riot {
 }
 
 /// `riot compare SOURCE TARGET`, values too.
-pub(crate) fn compare_full(source: &Server, target: &Server) -> Riot {
+pub(crate) fn compare_full(source: &dyn Store, target: &dyn Store) -> Riot {
     riot(["compare".into(), source.uri(), target.uri()])
 }
 

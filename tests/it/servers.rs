@@ -73,7 +73,15 @@ pub(crate) struct Builder {
     tls: Option<TlsFiles>,
     ipv6: bool,
     persistent: bool,
-    sentinel: bool,
+    role: Role,
+}
+
+/// What a server is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Alone,
+    Sentinel,
+    ClusterNode,
 }
 
 /// Certificate, key and authority of a TLS server.
@@ -130,6 +138,12 @@ impl Builder {
         self
     }
 
+    /// A node of a cluster, alone so far, with a port of its own for the other nodes.
+    pub(crate) fn cluster(mut self) -> Self {
+        self.role = Role::ClusterNode;
+        self
+    }
+
     /// Starts it and waits until it answers.
     pub(crate) fn start(self) -> Server {
         for _ in 0..20 {
@@ -160,7 +174,7 @@ impl Builder {
 
     fn words(&self, port: u16) -> Vec<String> {
         let mut words: Vec<String> = Vec::new();
-        if self.sentinel {
+        if self.role == Role::Sentinel {
             words.extend(["sentinel.conf".into(), "--sentinel".into()]);
         }
         let mut option =
@@ -188,7 +202,12 @@ impl Builder {
         } else {
             option("port", &port.to_string());
         }
-        if !self.sentinel {
+        if self.role == Role::ClusterNode {
+            option("cluster-enabled", "yes");
+            option("cluster-config-file", "nodes.conf");
+            option("cluster-port", &free_port().to_string());
+        }
+        if self.role != Role::Sentinel {
             option("save", "");
             option("repl-diskless-sync-delay", "0");
             if self.persistent {
@@ -233,7 +252,7 @@ impl Server {
             tls: None,
             ipv6: false,
             persistent: false,
-            sentinel: false,
+            role: Role::Alone,
         }
     }
 
@@ -245,7 +264,7 @@ impl Server {
         );
         let mut builder = Self::with(master.version);
         builder.files.push(("sentinel.conf".into(), text));
-        builder.sentinel = true;
+        builder.role = Role::Sentinel;
         builder.start()
     }
 
@@ -352,6 +371,11 @@ impl Server {
         redis::cmd("DBSIZE")
             .query(&mut self.connection_to(database))
             .unwrap()
+    }
+
+    /// Whether its process is there: it was not killed.
+    pub(crate) fn is_running(&self) -> bool {
+        self.child.lock().unwrap().is_some()
     }
 
     /// Ends the process at once, as a crash does.

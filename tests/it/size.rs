@@ -41,6 +41,14 @@ pub(crate) struct Size {
     pub(crate) live_stopped: Duration,
     /// Members of the sorted set that changes all the time, some 200 bytes each.
     pub(crate) live_members: u32,
+    /// Keys that applications change in a cluster, and as many again that rest.
+    pub(crate) cluster_keys: u32,
+    /// How long they do.
+    pub(crate) cluster_load: Duration,
+    /// Slots that move from one master to another meanwhile.
+    pub(crate) cluster_slots: usize,
+    /// Keys of a snapshot during which slots move.
+    pub(crate) cluster_snapshot: u32,
 }
 
 /// The sizes of this run.
@@ -65,6 +73,10 @@ pub(crate) fn size() -> Size {
             live_kills: 20,
             live_stopped: Duration::from_secs(20),
             live_members: 1_000_000,
+            cluster_keys: 20_000,
+            cluster_load: Duration::from_secs(30),
+            cluster_slots: 1_000,
+            cluster_snapshot: 300_000,
         }
     } else {
         Size {
@@ -86,6 +98,10 @@ pub(crate) fn size() -> Size {
             live_kills: 5,
             live_stopped: Duration::from_secs(8),
             live_members: 100_000,
+            cluster_keys: 4_000,
+            cluster_load: Duration::from_secs(2),
+            cluster_slots: 200,
+            cluster_snapshot: 20_000,
         }
     }
 }

@@ -3,14 +3,16 @@
 
 mod tests;
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use redis::{Cmd, Connection};
+use redis::Cmd;
 
 use crate::data;
-use crate::servers::{Server, Version};
+use crate::servers::Version;
+use crate::store::{Client, Store};
 use crate::wait;
 
 /// The longest life that a key is given which is to end during the test.
@@ -19,6 +21,8 @@ const SHORT_LIFE: i64 = 1000;
 const LONG_LIFE: i64 = 3_600_000;
 /// Keys of one prefix come in this many types.
 const CLASSES: u32 = 7;
+/// Keys that share a slot where they are to: four of each type.
+const GROUP: u32 = 4 * CLASSES;
 
 /// What the commands are for: each is one line of INFO commandstats, and all of them must be there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,6 +104,7 @@ pub(crate) struct Load {
     writers: u64,
     seed: u64,
     deletes: bool,
+    grouped: bool,
     pause: Duration,
 }
 
@@ -112,6 +117,7 @@ impl Load {
             writers: 8,
             seed: 1,
             deletes: true,
+            grouped: false,
             pause: Duration::ZERO,
         }
     }
@@ -134,6 +140,13 @@ impl Load {
         self
     }
 
+    /// Keys come in groups that share a slot, and a command of two keys has both from one group: what a cluster takes.
+    pub(crate) fn grouped(mut self) -> Self {
+        self.keys = self.keys.next_multiple_of(GROUP);
+        self.grouped = true;
+        self
+    }
+
     /// Every writer waits this long after each command.
     pub(crate) fn pause(mut self, time: Duration) -> Self {
         self.pause = time;
@@ -142,8 +155,8 @@ impl Load {
 
     /// Gives every key its first value: of all types by turns, some with an expiry that nobody reaches, some streams with a
     /// group.
-    pub(crate) fn fill(self, server: &Server) {
-        let mut c = server.connection();
+    pub(crate) fn fill(self, store: &dyn Store) {
+        let mut c = store.client();
         let expires = data::server_time(&mut c) + 2 * LONG_LIFE;
         let numbers: Vec<u32> = (0..self.keys).collect();
         for part in numbers.chunks(2000) {
@@ -165,26 +178,31 @@ impl Load {
     }
 
     fn name(self, number: u32) -> String {
-        format!("{}{number}", self.prefix)
+        let prefix = self.prefix;
+        if self.grouped {
+            format!("{prefix}{{{}}}{number}", number / GROUP)
+        } else {
+            format!("{prefix}{number}")
+        }
     }
 
     /// Keeps the writers at work while `body` runs, and for this long at least, then ends them: what `body` gave, and what they
     /// did. A failed test ends them at once.
     pub(crate) fn during<T>(
         self,
-        server: &Server,
+        store: &dyn Store,
         at_least: Duration,
         body: impl FnOnce(&Progress) -> T,
     ) -> (T, Done) {
         let progress = Progress::default();
-        let payloads = payloads(server);
+        let payloads = payloads(store);
         let started = Instant::now();
         let given = std::thread::scope(|scope| {
             let _stop = wait::Stop(&progress.over);
             for writer in 0..self.writers {
-                let commands = Commands::new(self, writer, server.version(), payloads.clone());
+                let commands = Commands::new(self, writer, store.version(), payloads.clone());
                 let progress = &progress;
-                scope.spawn(move || write(server, commands, self.pause, progress));
+                scope.spawn(move || write(store, commands, self.pause, progress));
             }
             let given = body(&progress);
             wait::within(
@@ -197,7 +215,7 @@ impl Load {
         let done = Done {
             commands: progress.commands(),
             seconds: started.elapsed().as_secs_f64(),
-            settled: data::server_time(&mut server.connection()) + SHORT_LIFE,
+            settled: data::server_time(&mut store.client()) + SHORT_LIFE,
         };
         eprintln!(
             "{} commands in {:.1} s, {:.0}/s",
@@ -209,8 +227,8 @@ impl Load {
     }
 
     /// The same with nothing beside it.
-    pub(crate) fn last(self, server: &Server, time: Duration) -> Done {
-        self.during(server, time, |_| ()).1
+    pub(crate) fn last(self, store: &dyn Store, time: Duration) -> Done {
+        self.during(store, time, |_| ()).1
     }
 }
 
@@ -277,8 +295,8 @@ pub(crate) struct Done {
 
 impl Done {
     /// Waits until every key whose end was near has ended.
-    pub(crate) fn settle(self, server: &Server) {
-        let mut c = server.connection();
+    pub(crate) fn settle(self, store: &dyn Store) {
+        let mut c = store.client();
         wait::until("the short lives are over", || {
             (data::server_time(&mut c) > self.settled).then_some(())
         });
@@ -286,7 +304,7 @@ impl Done {
 }
 
 /// Payloads that RESTORE takes: of a string and of a hash. Nobody else ever sees the key that they are made of.
-fn payloads(server: &Server) -> Vec<Vec<u8>> {
+fn payloads(store: &dyn Store) -> Vec<Vec<u8>> {
     let payload = |fill: &str| {
         let script = format!(
             "redis.call({fill}) local payload = redis.call('DUMP', KEYS[1]) redis.call('DEL', KEYS[1]) return payload"
@@ -296,7 +314,7 @@ fn payloads(server: &Server) -> Vec<Vec<u8>> {
             .arg(1)
             .arg("payload")
             .arg(data::text(77, 60))
-            .query(&mut server.connection())
+            .query(&mut store.client())
             .unwrap()
     };
     vec![
@@ -312,6 +330,8 @@ struct Commands {
     load: Load,
     families: Vec<Family>,
     payloads: Vec<Vec<u8>>,
+    /// The numbers of the keys that the next command may name.
+    reach: Range<u32>,
 }
 
 impl Commands {
@@ -327,11 +347,15 @@ impl Commands {
             load,
             families,
             payloads,
+            reach: 0..load.keys,
         }
     }
 
     fn key(&mut self, class: Option<u32>) -> String {
-        let number = self.rng.u32(0..self.load.keys / CLASSES) * CLASSES;
+        let number = self
+            .rng
+            .u32(self.reach.start / CLASSES..self.reach.end / CLASSES)
+            * CLASSES;
         let class = class.unwrap_or_else(|| self.rng.u32(0..CLASSES));
         self.load.name(number + class)
     }
@@ -353,6 +377,10 @@ impl Commands {
     }
 
     fn next(&mut self) -> Cmd {
+        if self.load.grouped {
+            let first = self.rng.u32(0..self.load.keys / GROUP) * GROUP;
+            self.reach = first..first + GROUP;
+        }
         let family = self.families[self.rng.usize(0..self.families.len())];
         let class = match family {
             // The payloads' types.
@@ -432,12 +460,12 @@ impl Commands {
 
 /// One writer. An error of a command (another type, no such key) is what applications get too; a server that is away is waited
 /// for.
-fn write(server: &Server, mut commands: Commands, pause: Duration, progress: &Progress) {
+fn write(store: &dyn Store, mut commands: Commands, pause: Duration, progress: &Progress) {
     let over = || progress.over.load(Ordering::Relaxed);
-    let mut connection: Option<Connection> = None;
+    let mut connection: Option<Client> = None;
     while !over() {
         let Some(c) = connection.as_mut() else {
-            connection = server.try_connection(0).ok();
+            connection = store.try_client(0).ok();
             if connection.is_none() {
                 wait::pause(Duration::from_millis(5));
             }

@@ -21,7 +21,7 @@ each_way![
 ];
 
 /// Words of a run that ends by itself when everything is quiet, and that gives no key up.
-pub(super) const PATIENT: [&str; 4] = ["--retry", "always", "--idle-timeout", "2s"];
+pub(crate) const PATIENT: [&str; 4] = ["--retry", "always", "--idle-timeout", "2s"];
 
 /// Lets riot run under this load while `fault` happens, to its own end.
 pub(super) fn through(
@@ -53,8 +53,9 @@ fn deleting() -> Load {
     Load::on(size().live_keys / 5)
 }
 
+/// Fails the test where there were fewer gaps, or one was not closed.
 #[track_caller]
-fn had_gaps(report: &Report, at_least: u64) {
+pub(crate) fn had_gaps(report: &Report, at_least: u64) {
     let gaps = report.number(&["live", "gap_count"]);
     assert!(gaps >= at_least, "{gaps} gaps\n{report}");
     for gap in report.json["live"]["gaps"].as_array().unwrap() {

@@ -1,7 +1,10 @@
 //! The load is what it says: every family of commands, the same for the same seed, to its end.
 
 use super::*;
+use crate::clusters::Cluster;
 use crate::data::Body;
+use crate::servers::Server;
+use crate::store::Store as _;
 
 const FEW: Duration = Duration::from_secs(1);
 
@@ -102,4 +105,27 @@ fn a_load_outlives_a_restart_of_its_server_and_ends() {
     assert!(done.commands >= commands);
     done.settle(&server);
     data::assert_same(&server, &server);
+}
+
+#[test]
+fn a_grouped_load_runs_on_a_cluster_and_keeps_its_groups() {
+    let cluster = Cluster::start(Version::Redis70, 3, 0);
+    let load = Load::on(700).grouped();
+    load.fill(&cluster);
+    cluster.tell_all("CONFIG RESETSTAT");
+    let done = load.last(&cluster, FEW);
+    assert!(done.commands > 5000, "{done:?}");
+    for (_, name) in FAMILIES {
+        let masters = cluster.masters().into_iter();
+        let worked: u64 = masters.map(|master| succeeded(&master, name)).sum();
+        assert!(worked > 20, "{worked} {name}");
+    }
+    done.settle(&cluster);
+    cluster.flush();
+    let load = Load::on(700).grouped().that_deletes_nothing();
+    load.fill(&cluster);
+    let before = cluster.count();
+    load.last(&cluster, FEW);
+    assert_eq!(cluster.count(), before);
+    assert!(before >= 700);
 }

@@ -1,0 +1,127 @@
+//! Slots move from node to node, on either side, while keys are copied and while applications write.
+
+use super::{EQUAL, Pair, deleting, keeping};
+use crate::clusters::{Cluster, Move, each_version, slot, together};
+use crate::data;
+use crate::riot::replicate;
+use crate::servers::Version;
+use crate::size::size;
+use crate::store::Store;
+use crate::wait;
+
+each_version![
+    slots_move_on_the_source_under_load,
+    slots_move_on_the_target_under_load,
+    a_node_joins_the_source_under_load,
+    a_node_joins_the_target_under_load,
+];
+
+fn slots_move_on_the_source_under_load(version: Version) {
+    let pair = Pair::new(version);
+    let output = pair.through(deleting(), pair.live(), |_| {
+        let (from, to) = (pair.source.node(0), pair.source.node(2));
+        pair.source.reshard(&from, &to, size().cluster_slots);
+    });
+    pair.equal(&output);
+}
+
+fn slots_move_on_the_target_under_load(version: Version) {
+    let pair = Pair::new(version);
+    let output = pair.through(deleting(), pair.live(), |_| {
+        let (from, to) = (pair.target.node(0), pair.target.node(2));
+        pair.target.reshard(&from, &to, size().cluster_slots);
+    });
+    let report = pair.equal(&output);
+    assert!(report.number(&["redirections"]) > 0, "{report}");
+}
+
+fn a_node_joins_the_source_under_load(version: Version) {
+    let pair = Pair::new(version);
+    let output = pair.through(keeping(), pair.live(), |_| {
+        let node = pair.source.add_node();
+        let from = pair.source.node(1);
+        pair.source.reshard(&from, &node, size().cluster_slots);
+    });
+    pair.equal(&output);
+}
+
+fn a_node_joins_the_target_under_load(version: Version) {
+    let pair = Pair::new(version);
+    let output = pair.through(deleting(), pair.live(), |_| {
+        let node = pair.target.add_node();
+        let from = pair.target.node(1);
+        pair.target.reshard(&from, &node, size().cluster_slots);
+    });
+    let report = pair.equal(&output);
+    assert!(report.number(&["redirections"]) > 0, "{report}");
+}
+
+/// Keys a second in the snapshots during which slots move.
+const RATE: &str = "5000";
+
+/// Slots move on one of the sides in the middle of a snapshot: from the first node to the last, and from that to the second.
+fn during_a_snapshot(side: for<'a> fn(&'a Cluster, &'a Cluster) -> &'a Cluster) {
+    let start = || Cluster::start(Version::Redis70, 3, 0);
+    let (source, target) = together(start, start);
+    data::fill_every_type(&source, 0);
+    data::fill_slots(&source);
+    data::fill_mixed(&source, "mixed:", size().cluster_snapshot);
+    let running = replicate(&source, &target).words(["--rate", RATE]).spawn();
+    wait::until("some keys have arrived", || {
+        (target.count() > 1000).then_some(())
+    });
+    let cluster = side(&source, &target);
+    let [first, second, third] = [0, 1, 2].map(|index| cluster.node(index));
+    cluster.reshard(&first, &third, size().cluster_slots);
+    cluster.reshard(&third, &second, size().cluster_slots);
+    assert!(target.count() < source.count(), "the snapshot still runs");
+    running.finish().exits(0).prints(EQUAL);
+    data::assert_same(&source, &target);
+}
+
+#[test]
+fn slots_move_on_the_source_during_a_snapshot() {
+    during_a_snapshot(|source, _| source);
+}
+
+#[test]
+fn slots_move_on_the_target_during_a_snapshot() {
+    during_a_snapshot(|_, target| target);
+}
+
+/// Begins to move the slot of a tag with many keys.
+fn half_moved(cluster: &Cluster) -> Move {
+    let slot = slot(b"{one}");
+    let owner = cluster.owner(slot);
+    let mut nodes = cluster.nodes().into_iter();
+    let to = nodes.find(|node| node.id() != owner.id()).unwrap();
+    let begun = cluster.half_move(slot, &to);
+    assert!(begun.moved > 20, "{begun:?}");
+    begun
+}
+
+#[test]
+fn a_slot_that_is_half_moved_on_the_source_is_read_whole() {
+    let start = || Cluster::start(Version::Redis70, 3, 0);
+    let (source, target) = together(start, start);
+    data::fill_slots(&source);
+    let begun = half_moved(&source);
+    replicate(&source, &target).run().exits(0).prints(EQUAL);
+    source.finish_move(&begun);
+    data::assert_same(&source, &target);
+}
+
+#[test]
+fn a_slot_that_is_half_moved_on_the_target_is_written_whole() {
+    let start = || Cluster::start(Version::Redis70, 3, 0);
+    let (source, target) = together(start, start);
+    data::fill_slots(&source);
+    // Some keys that the target has are there already, and some are still here.
+    for number in 0..50 {
+        target.tell(&format!("RPUSH {{one}}:{number} old"));
+    }
+    let begun = half_moved(&target);
+    replicate(&source, &target).run().exits(0).prints(EQUAL);
+    target.finish_move(&begun);
+    data::assert_same(&source, &target);
+}
