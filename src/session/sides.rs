@@ -1,6 +1,7 @@
 //! Reaching a side: one server, or all nodes of a cluster, each tried before anything is written.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
@@ -13,6 +14,9 @@ use crate::retry::Backoff;
 use crate::server::{Needs, Profile, probe};
 use crate::stats::Stats;
 use crate::wire::Link;
+
+/// How long a replica is waited for where one must be read.
+const REPLICAS: Duration = Duration::from_secs(5);
 
 /// One side as it was found.
 pub(super) struct Found {
@@ -117,19 +121,36 @@ async fn find(nodes: &Nodes, flow: &Flow) -> Result<(), RunError> {
         }
         sleep(backoff.pause()).await;
     }
-    let routes = nodes.routes();
     let read_from = nodes.seed().endpoint().read_from;
     if matches!(read_from, ReadFrom::Replica | ReadFrom::AnyReplica) {
+        wait_for_replicas(nodes).await?;
+    }
+    Ok(())
+}
+
+/// Waits until each shard has a replica: a node leaves those out that it has not heard of for a moment.
+async fn wait_for_replicas(nodes: &Nodes) -> Result<(), RunError> {
+    let began = Instant::now();
+    let mut backoff = Backoff::default();
+    loop {
+        let routes = nodes.routes();
         let lonely = (0..crate::slots::SLOTS).find(|slot| !routes.reads_replica(*slot));
-        if let Some(master) = lonely.and_then(|slot| routes.master(slot)) {
+        let Some(slot) = lonely else {
+            return Ok(());
+        };
+        if began.elapsed() >= REPLICAS {
+            let master = routes.master(slot).map(|node| node.address());
             return Err(nodes.unusable(&format!(
                 "the shard of {} has no replica to read from: --{}-read-from replica_preferred reads its master",
-                master.address(),
+                master.unwrap_or_default(),
                 nodes.side()
             )));
         }
+        sleep(backoff.pause()).await;
+        if let Err(why) = nodes.find().await {
+            tracing::debug!("{}: {why}", nodes.side());
+        }
     }
-    Ok(())
 }
 
 /// The nodes that the run will speak to.

@@ -53,9 +53,8 @@ fn pairings_of_valkey_8_1() {
 fn every_way_of_reading_and_writing() {
     let [source, target] = sides(Version::Redis70, [3, 5]);
     fill(source.as_ref());
-    let ways: [&[&str]; 5] = [
+    let ways: [&[&str]; 4] = [
         &["--type", "dump"],
-        &["--multi-exec"],
         &["--threads", "7", "--read-threads", "5", "--batch", "3"],
         &["--source-resp", "2", "--target-resp", "2"],
         &["--scan-count", "10", "--pipeline", "1", "--pool", "1"],
