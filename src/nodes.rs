@@ -262,7 +262,7 @@ impl Nodes {
     }
 
     /// Finds the nodes for the first time, and where it is wished measures how far each is before one of a shard is chosen.
-    pub async fn find(&self) -> Result<(), String> {
+    pub async fn find(self: &Arc<Self>) -> Result<(), String> {
         self.refresh().await?;
         if self.read_from == ReadFrom::Upstream {
             return Ok(());
@@ -287,11 +287,23 @@ impl Nodes {
     }
 
     /// Asks the cluster for its slots. The words of an error say why nobody told.
-    pub async fn refresh(&self) -> Result<(), String> {
+    pub async fn refresh(self: &Arc<Self>) -> Result<(), String> {
         if !self.is_cluster {
             return Ok(());
         }
+        let nodes = self.clone();
         let wished = Instant::now();
+        // A task of its own: whoever waits for it may be held still, and others wait for the same.
+        let mut task = JoinSet::new();
+        task.spawn(async move { nodes.look(wished).await });
+        match task.join_next().await {
+            Some(Ok(looked)) => looked,
+            Some(Err(error)) => Err(error.to_string()),
+            None => Ok(()),
+        }
+    }
+
+    async fn look(&self, wished: Instant) -> Result<(), String> {
         let mut asked = self.asked.lock().await;
         if let Some(last) = asked.1 {
             if last > wished {
@@ -350,7 +362,7 @@ impl Nodes {
     }
 
     /// Keeps what is known fresh: every `period`, and whenever something speaks against it. Never ends.
-    pub async fn keep(&self, period: Duration) {
+    pub async fn keep(self: &Arc<Self>, period: Duration) {
         if !self.is_cluster {
             return std::future::pending().await;
         }

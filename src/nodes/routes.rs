@@ -324,19 +324,18 @@ fn pick<'n>(
         let all = std::iter::once(master).chain(replicas);
         all.min_by_key(|node| node.round_trip()).unwrap_or(master)
     };
-    let replica = || {
-        kept.or_else(|| replicas.iter().find(|node| node.answers()))
-            .or(replicas.first())
-    };
+    let answering = || kept.or_else(|| replicas.iter().find(|node| node.answers()));
     match read_from {
         ReadFrom::Upstream => master,
         ReadFrom::UpstreamPreferred if master.answers() => master,
         ReadFrom::Any | ReadFrom::LowestLatency if was(&master) => master,
         ReadFrom::LowestLatency => kept.unwrap_or_else(fastest),
-        ReadFrom::UpstreamPreferred
-        | ReadFrom::Replica
-        | ReadFrom::ReplicaPreferred
-        | ReadFrom::AnyReplica
-        | ReadFrom::Any => replica().unwrap_or(master),
+        // One that does not answer yet is waited for.
+        ReadFrom::Replica | ReadFrom::AnyReplica => {
+            answering().or(replicas.first()).unwrap_or(master)
+        }
+        ReadFrom::UpstreamPreferred | ReadFrom::ReplicaPreferred | ReadFrom::Any => {
+            answering().unwrap_or(master)
+        }
     }
 }

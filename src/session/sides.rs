@@ -67,7 +67,7 @@ pub(super) async fn reach(
             endpoint.database
         )));
     }
-    let nodes = Nodes::cluster(link, stats.clone());
+    let nodes = Arc::new(Nodes::cluster(link, stats.clone()));
     find(&nodes, flow).await?;
     let needs = Needs {
         cluster: true,
@@ -76,14 +76,14 @@ pub(super) async fn reach(
     };
     let (profile, run_ids) = probe_nodes(&nodes, needs, flow).await?;
     Ok(Found {
-        nodes: Arc::new(nodes),
+        nodes,
         profile,
         run_ids,
     })
 }
 
 /// Waits until the cluster tells where all its slots are.
-async fn find(nodes: &Nodes, flow: &Flow) -> Result<(), RunError> {
+async fn find(nodes: &Arc<Nodes>, flow: &Flow) -> Result<(), RunError> {
     let began = Instant::now();
     let mut backoff = Backoff::default();
     loop {
@@ -129,7 +129,7 @@ async fn find(nodes: &Nodes, flow: &Flow) -> Result<(), RunError> {
 }
 
 /// Waits until each shard has a replica: a node leaves those out that it has not heard of for a moment.
-async fn wait_for_replicas(nodes: &Nodes) -> Result<(), RunError> {
+async fn wait_for_replicas(nodes: &Arc<Nodes>) -> Result<(), RunError> {
     let began = Instant::now();
     let mut backoff = Backoff::default();
     loop {

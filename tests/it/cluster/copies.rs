@@ -57,7 +57,16 @@ fn every_way_of_reading_and_writing() {
         &["--type", "dump"],
         &["--threads", "7", "--read-threads", "5", "--batch", "3"],
         &["--source-resp", "2", "--target-resp", "2"],
-        &["--scan-count", "10", "--pipeline", "1", "--pool", "1"],
+        &[
+            "--scan-count",
+            "10",
+            "--pipeline",
+            "1",
+            "--source-pool",
+            "1",
+            "--target-pool",
+            "1",
+        ],
     ];
     for words in ways {
         replicate(source.as_ref(), target.as_ref())
