@@ -457,6 +457,8 @@ impl<'s> Run<'s> {
             && self.first_ends.is_none()
             && self.pass.is_none()
             && self.session.context.stats.live.open_gaps() == 0
+            // A replica without its master has nothing to tell, and will have.
+            && self.guard.is_ready()
             && changed.is_empty()
             && !changed.has_overflow()
             && self.quiet_since.elapsed() >= limit
