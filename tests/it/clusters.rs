@@ -131,7 +131,7 @@ impl Cluster {
         Arc::clone(&self.nodes.read().unwrap()[index])
     }
 
-    /// The nodes whose processes are there.
+    /// The nodes whose processes are there and not held still.
     pub(crate) fn running(&self) -> Vec<Arc<Node>> {
         let nodes = self.nodes().into_iter();
         nodes.filter(|node| node.is_running()).collect()
