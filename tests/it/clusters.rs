@@ -131,7 +131,7 @@ impl Cluster {
         Arc::clone(&self.nodes.read().unwrap()[index])
     }
 
-    /// The nodes whose processes are there.
+    /// The nodes whose processes are there and not held still.
     pub(crate) fn running(&self) -> Vec<Arc<Node>> {
         let nodes = self.nodes().into_iter();
         nodes.filter(|node| node.is_running()).collect()
@@ -254,16 +254,16 @@ impl Cluster {
 
     /// Waits until every replica has all that its master has. Nobody may write meanwhile.
     pub(crate) fn replicated(&self) {
+        let replicas = self.replicas();
         for master in self.masters() {
-            wait::until("the replicas have everything", || {
-                let wanted = master.info("master_repl_offset");
-                let behind = self.running().into_iter().any(|node| {
-                    let view = self.view();
-                    view.master_of(&node.id) == Some(&master.id)
-                        && node.info("slave_repl_offset") != wanted
+            let view = self.view();
+            let own = |node: &&Arc<Node>| view.master_of(&node.id) == Some(&master.id);
+            let wanted = master.info("master_repl_offset");
+            for replica in replicas.iter().filter(own) {
+                wait::until("the replica has everything", || {
+                    (replica.info("slave_repl_offset") == wanted).then_some(())
                 });
-                (!behind).then_some(())
-            });
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::time::Duration;
 
 use redis::{
@@ -160,6 +160,7 @@ impl Builder {
                 tls: self.tls.is_some(),
                 password: self.password.clone(),
                 child: Mutex::new(None),
+                is_paused: AtomicBool::new(false),
             };
             server.spawn();
             match server.wait_for_answer() {
@@ -234,6 +235,7 @@ pub(crate) struct Server {
     password: Option<String>,
     words: Vec<String>,
     child: Mutex<Option<Child>>,
+    is_paused: AtomicBool,
 }
 
 impl Server {
@@ -373,9 +375,9 @@ impl Server {
             .unwrap()
     }
 
-    /// Whether its process is there: it was not killed.
+    /// Whether its process is there and goes on: it was neither killed nor paused.
     pub(crate) fn is_running(&self) -> bool {
-        self.child.lock().unwrap().is_some()
+        self.child.lock().unwrap().is_some() && !self.is_paused.load(Ordering::Relaxed)
     }
 
     /// Ends the process at once, as a crash does.
@@ -383,6 +385,7 @@ impl Server {
         if let Some(mut child) = self.child.lock().unwrap().take() {
             child.kill().unwrap();
             child.wait().unwrap();
+            self.is_paused.store(false, Ordering::Relaxed);
         }
     }
 
@@ -400,12 +403,14 @@ impl Server {
 
     /// Holds the process still, as a hung machine is; `resume` lets it go on.
     pub(crate) fn pause(&self) {
+        self.is_paused.store(true, Ordering::Relaxed);
         self.signal("STOP");
     }
 
     /// Lets a paused process go on.
     pub(crate) fn resume(&self) {
         self.signal("CONT");
+        self.is_paused.store(false, Ordering::Relaxed);
     }
 
     fn signal(&self, name: &str) {

@@ -53,6 +53,10 @@ fn pairings_of_valkey_8_1() {
 fn every_way_of_reading_and_writing() {
     let [source, target] = sides(Version::Redis70, [3, 5]);
     fill(source.as_ref());
+    replicate(source.as_ref(), target.as_ref())
+        .word("--multi-exec")
+        .run()
+        .names(3, &["--multi-exec", "cluster"]);
     let ways: [&[&str]; 4] = [
         &["--type", "dump"],
         &["--threads", "7", "--read-threads", "5", "--batch", "3"],

@@ -59,7 +59,11 @@ impl ClusterClient {
 
     fn connection(&mut self, index: usize) -> RedisResult<&mut Connection> {
         if !self.connections.contains_key(&index) {
-            let connection = self.nodes()[index].try_connection(0)?;
+            let node = Arc::clone(&self.nodes.read().unwrap()[index]);
+            if !node.is_running() {
+                return Err(std::io::Error::other("the node is away").into());
+            }
+            let connection = node.try_connection(0)?;
             connection.set_read_timeout(Some(ANSWER))?;
             self.connections.insert(index, connection);
         }
@@ -74,9 +78,6 @@ impl ClusterClient {
         let first = fastrand::usize(0..nodes.len());
         for turn in 0..nodes.len() {
             let index = (first + turn) % nodes.len();
-            if !nodes[index].is_running() {
-                continue;
-            }
             let view = self.connection(index).and_then(View::of);
             let Ok(view) = view else {
                 self.connections.remove(&index);
