@@ -1,5 +1,6 @@
 //! Which node has which slot, as it was known at one moment.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::view::View;
@@ -26,8 +27,10 @@ struct Slot {
     reader: u16,
     /// The version in which one of the two changed last.
     since: u64,
-    /// Its master of now took over from the one before, and did not get the slot from it.
-    failed_over: bool,
+    /// The version in which a master took over from the one before that had not given it the slot.
+    failed_over: u64,
+    /// Its master in the last view, which a redirection may have overtaken.
+    viewed: Option<u16>,
     /// Somebody has it.
     served: bool,
 }
@@ -162,10 +165,7 @@ impl Routes {
     /// Slots whose master since `version` is one that took over from another, which may have confirmed more than it has.
     #[must_use]
     pub fn failed_over_since(&self, version: u64) -> SlotSet {
-        let failed = |number: &u16| {
-            let slot = self.slot(*number);
-            slot.failed_over && slot.since > version
-        };
+        let failed = |slot: &u16| self.slot(*slot).failed_over > version;
         (0..SLOTS).filter(failed).collect()
     }
 
@@ -207,34 +207,42 @@ impl Routes {
         let mut slots = self.slots.clone();
         let mut told = SlotSet::default();
         let (mut owners, mut followers) = (Vec::new(), Vec::new());
+        let masters: HashSet<u16> = view
+            .ranges
+            .iter()
+            .map(|range| short(&node(&range.master)))
+            .collect();
+        let before: HashSet<u16> = self.slots.iter().filter_map(|slot| slot.viewed).collect();
         for range in &view.ranges {
-            let master = node(&range.master);
+            let owner = node(&range.master);
             let replicas: Vec<Arc<Node>> = range.replicas.iter().map(&mut node).collect();
-            let before = slots
+            let read_before = slots
                 .get(usize::from(range.first))
                 .filter(|slot| slot.served)
                 .map(|slot| usize::from(slot.reader));
-            let reader = pick(read_from, &master, &replicas, before);
-            let took_over = master.was_replica_of();
-            let reader = short(reader);
-            let owner = short(&master);
-            owners.push(master);
-            let master = owner;
+            let reader = short(pick(read_from, &owner, &replicas, read_before));
+            let master = short(&owner);
+            let follows = owner.was_replica_of();
+            owners.push(owner);
             for number in range.first..=range.last {
                 told.insert(number);
                 let Some(slot) = slots.get_mut(usize::from(number)) else {
                     continue;
                 };
-                let known = (slot.master, slot.reader, slot.served);
-                if known == (master, reader, true) {
-                    continue;
-                }
-                let failed_over = slot.served && took_over == Some(usize::from(slot.master));
+                // A replica of the master before; or, where nobody has told of replicas, a node that had nothing and has
+                // taken the place of one that has nothing now.
+                let took_over = slot.viewed.is_some_and(|viewed| {
+                    viewed != master
+                        && (follows == Some(usize::from(viewed))
+                            || !masters.contains(&viewed) && !before.contains(&master))
+                });
+                let known = (slot.master, slot.reader, slot.served) == (master, reader, true);
                 *slot = Slot {
-                    failed_over: failed_over && slot.master != master,
                     master,
                     reader,
-                    since: version,
+                    since: if known { slot.since } else { version },
+                    failed_over: if took_over { version } else { slot.failed_over },
+                    viewed: Some(master),
                     served: true,
                 };
             }
@@ -273,7 +281,6 @@ impl Routes {
             .iter()
             .find(|slot| slot.served && slot.master == master)
             .map_or(master, |slot| slot.reader);
-        let took_over = to.was_replica_of();
         let Some(known) = self.slots.get_mut(usize::from(slot)) else {
             return false;
         };
@@ -281,11 +288,11 @@ impl Routes {
             return false;
         }
         *known = Slot {
-            failed_over: known.served && took_over == Some(usize::from(known.master)),
             master,
             reader,
             since: version,
             served: true,
+            ..*known
         };
         self.version = version;
         true

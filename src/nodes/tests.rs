@@ -102,7 +102,28 @@ fn a_slot_that_moves_is_told_from_one_that_fails_over() {
     let routes = nodes.routes();
     let expected = SlotSet::of(&[(0, 4), (6, 99)]);
     assert_eq!(routes.failed_over_since(before), expected);
+    assert!(routes.failed_over_since(nodes.version()).is_empty());
     assert!(from.link().is_retired(), "nobody waits for it any more");
+}
+
+#[test]
+fn a_failover_needs_no_word_of_replicas() {
+    let nodes = nodes(ReadFrom::Upstream);
+    nodes.take(&view(&[(0, 99, 7001, &[]), (100, 16383, 7002, &[])]));
+    let before = nodes.version();
+    let from = nodes.routes().master(5).unwrap().clone();
+    nodes.redirect("MOVED 5 127.0.0.1:7003", &from);
+    nodes.take(&view(&[(0, 99, 7003, &[7001]), (100, 16383, 7002, &[])]));
+    let failed = nodes.routes().failed_over_since(before);
+    assert_eq!(failed, SlotSet::of(&[(0, 99)]));
+    // What moves to a node that joins is no failover as long as its master has others.
+    let before = nodes.version();
+    nodes.take(&view(&[
+        (0, 99, 7003, &[7001]),
+        (100, 200, 7004, &[]),
+        (201, 16383, 7002, &[]),
+    ]));
+    assert!(nodes.routes().failed_over_since(before).is_empty());
 }
 
 #[test]
