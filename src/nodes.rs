@@ -1,11 +1,12 @@
 //! The servers of one side: one, or a cluster's nodes, and which of them has which slot.
 
+mod look;
+mod node;
 mod routes;
 mod view;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
@@ -13,101 +14,20 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 use tracing::debug;
 
+use self::look::{LIMIT, race, round_trip};
+use self::node::NOBODY;
+pub use self::node::Node;
 pub use self::routes::Routes;
 use self::view::{Place, View};
-use crate::config::{Endpoint, ReadFrom, Side};
+use crate::config::{ReadFrom, Side};
 use crate::error::RunError;
 use crate::stats::Stats;
-use crate::wire::{Connection, Link, connect};
+use crate::wire::{Connection, Link};
 
 /// Nodes that are asked at once for their view.
 const ASKED: usize = 5;
-/// After the first view, the others may take this long.
-const GRACE: Duration = Duration::from_millis(100);
 /// Two looks at the cluster are this far apart at least.
 const REST: Duration = Duration::from_millis(100);
-/// One node's view may take this long.
-const LIMIT: Duration = Duration::from_secs(2);
-const NOBODY: usize = usize::MAX;
-
-/// One server, for as long as the run lasts.
-#[derive(Debug)]
-pub struct Node {
-    number: usize,
-    link: Arc<Link>,
-    replica_of: AtomicUsize,
-    /// Microseconds.
-    round_trip: AtomicU64,
-    answers: AtomicBool,
-    evicted_before: OnceLock<u64>,
-}
-
-impl Node {
-    fn new(number: usize, link: Arc<Link>) -> Self {
-        Self {
-            number,
-            link,
-            replica_of: AtomicUsize::new(NOBODY),
-            round_trip: AtomicU64::new(0),
-            answers: AtomicBool::new(true),
-            evicted_before: OnceLock::new(),
-        }
-    }
-
-    /// Its number among all nodes that were ever known.
-    #[must_use]
-    pub fn number(&self) -> usize {
-        self.number
-    }
-
-    /// How it is connected to.
-    #[must_use]
-    pub fn link(&self) -> &Arc<Link> {
-        &self.link
-    }
-
-    /// `host:port`.
-    #[must_use]
-    pub fn address(&self) -> String {
-        self.link.endpoint().address.to_string()
-    }
-
-    /// What was measured: how long a PING takes; `None`: it does not answer.
-    pub fn measured(&self, round_trip: Option<Duration>) {
-        self.answers.store(round_trip.is_some(), Relaxed);
-        let micros = round_trip.map_or(u64::MAX, |trip| {
-            u64::try_from(trip.as_micros()).unwrap_or(u64::MAX)
-        });
-        self.round_trip.store(micros, Relaxed);
-    }
-
-    /// What it had evicted when it was looked at first.
-    #[must_use]
-    pub fn evicted_before(&self) -> Option<u64> {
-        self.evicted_before.get().copied()
-    }
-
-    /// It has evicted so much by now: what counts is the first look.
-    pub fn evicts_from(&self, evicted: u64) {
-        self.evicted_before.get_or_init(|| evicted);
-    }
-
-    fn answers(&self) -> bool {
-        self.answers.load(Relaxed)
-    }
-
-    fn round_trip(&self) -> u64 {
-        self.round_trip.load(Relaxed)
-    }
-
-    fn follows(&self, master: Option<usize>) {
-        self.replica_of.store(master.unwrap_or(NOBODY), Relaxed);
-    }
-
-    fn was_replica_of(&self) -> Option<usize> {
-        Some(self.replica_of.load(Relaxed)).filter(|master| *master != NOBODY)
-    }
-}
 
 /// The servers of one side.
 #[derive(Debug)]
@@ -236,7 +156,7 @@ impl Nodes {
         let mut words = reply.split_ascii_whitespace();
         let (kind, slot, place) = (words.next(), words.next(), words.next());
         let slot = slot.and_then(|slot| slot.parse::<u16>().ok());
-        let place = place.and_then(|place| view::parse_place(place, from.link.endpoint()));
+        let place = place.and_then(|place| view::parse_place(place, from.link().endpoint()));
         match (kind, slot, place) {
             (Some("MOVED"), Some(slot), Some(place)) => {
                 self.stats.redirected(self.side(), 1);
@@ -271,7 +191,7 @@ impl Nodes {
         let mut looks = JoinSet::new();
         for node in nodes {
             looks.spawn(async move {
-                let endpoint = node.link.endpoint().clone();
+                let endpoint = node.link().endpoint().clone();
                 let took = timeout(LIMIT, round_trip(&endpoint)).await;
                 node.measured(took.ok().flatten());
             });
@@ -335,7 +255,7 @@ impl Nodes {
     async fn best_view(&self, kept: &mut HashMap<usize, Connection>) -> Result<View, String> {
         let routes = self.routes();
         let mut order = routes.masters();
-        order.sort_by_key(|node| !kept.contains_key(&node.number));
+        order.sort_by_key(|node| !kept.contains_key(&node.number()));
         let mut why = String::from("no node of it is known");
         let groups: Vec<Vec<Arc<Node>>> = order.chunks(ASKED).map(<[_]>::to_vec).collect();
         for group in groups {
@@ -406,7 +326,7 @@ impl Known {
         let replica = read_from != ReadFrom::Upstream;
         let link = seed.to_node(&place.0, place.1, replica, bell.clone());
         let node = Arc::new(Node::new(self.nodes.len(), Arc::new(link)));
-        self.places.insert(place.clone(), node.number);
+        self.places.insert(place.clone(), node.number());
         self.nodes.push(node.clone());
         self.used.push(false);
         node
@@ -419,7 +339,7 @@ impl Known {
         }
         let mut in_use = vec![false; self.nodes.len()];
         for node in routes.masters().iter().chain(&routes.readers()) {
-            if let Some(used) = in_use.get_mut(node.number) {
+            if let Some(used) = in_use.get_mut(node.number()) {
                 *used = true;
             }
         }
@@ -429,93 +349,12 @@ impl Known {
                 continue;
             };
             *used |= now;
-            node.link.retire(*used && !now);
+            node.link().retire(*used && !now);
         }
         let number = routes.version();
         self.routes = Arc::new(routes);
         version.send_replace(number);
     }
-}
-
-/// Asks these nodes at once; the newest view of those that come in time counts.
-async fn race(
-    nodes: Vec<Arc<Node>>,
-    kept: &mut HashMap<usize, Connection>,
-) -> Result<View, String> {
-    let mut questions = JoinSet::new();
-    for node in nodes {
-        let connection = kept.remove(&node.number);
-        questions.spawn(async move {
-            let endpoint = node.link.endpoint().clone();
-            let asked = timeout(LIMIT, ask(connection, &endpoint)).await;
-            let answer = asked.unwrap_or_else(|_| {
-                Err(format!(
-                    "{}: no answer within {} s",
-                    endpoint.address,
-                    LIMIT.as_secs()
-                ))
-            });
-            (node.number, answer)
-        });
-    }
-    let mut best: Option<View> = None;
-    let mut why = String::from("no node was asked");
-    let mut until: Option<Instant> = None;
-    loop {
-        let joined = match until {
-            None => questions.join_next().await,
-            Some(until) => match tokio::time::timeout_at(until, questions.join_next()).await {
-                Ok(joined) => joined,
-                Err(_) => break,
-            },
-        };
-        match joined {
-            None => break,
-            Some(Err(error)) => why = error.to_string(),
-            Some(Ok((_, Err(error)))) => why = error,
-            Some(Ok((number, Ok((view, connection))))) => {
-                if number != NOBODY {
-                    kept.insert(number, connection);
-                }
-                until.get_or_insert_with(|| Instant::now() + GRACE);
-                let newer = |best: &View| (view.is_ok, view.epoch) > (best.is_ok, best.epoch);
-                if !view.ranges.is_empty() && best.as_ref().is_none_or(newer) {
-                    best = Some(view);
-                } else if view.ranges.is_empty() {
-                    why = "it has no slots yet".into();
-                }
-            }
-        }
-    }
-    best.ok_or(why)
-}
-
-/// The shortest of a few PINGs; `None`: it does not answer.
-async fn round_trip(endpoint: &Endpoint) -> Option<Duration> {
-    let mut connection = connect(endpoint).await.ok()?;
-    let mut shortest: Option<Duration> = None;
-    for _ in 0..3 {
-        let began = Instant::now();
-        connection.request(&[b"PING"]).await.ok()?;
-        let took = began.elapsed();
-        shortest = Some(shortest.map_or(took, |shortest| shortest.min(took)));
-    }
-    shortest
-}
-
-async fn ask(
-    connection: Option<Connection>,
-    endpoint: &Endpoint,
-) -> Result<(View, Connection), String> {
-    if let Some(mut connection) = connection
-        && let Ok(view) = view::ask(&mut connection, endpoint).await
-    {
-        return Ok((view, connection));
-    }
-    let told = |error: crate::error::ConnectError| format!("{}: {error}", endpoint.address);
-    let mut connection = connect(endpoint).await.map_err(told)?;
-    let view = view::ask(&mut connection, endpoint).await.map_err(told)?;
-    Ok((view, connection))
 }
 
 #[cfg(test)]

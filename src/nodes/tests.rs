@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::view::Range;
 use super::*;
-use crate::config::{Address, Password, Resp};
+use crate::config::{Address, Endpoint, Password, Resp};
 use crate::slots::SlotSet;
 
 pub(super) fn endpoint() -> Endpoint {

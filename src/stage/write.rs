@@ -5,6 +5,7 @@
 //! cluster a lane has a connection to each node that has slots of its own, mostly one, and learns of a slot that has
 //! moved in the same way.
 
+mod answers;
 mod batch;
 mod finish;
 mod graves;
