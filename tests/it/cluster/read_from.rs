@@ -44,18 +44,19 @@ fn from(source: &dyn Store, target: &dyn Store, nodes: &str) -> Riot {
 fn replicas_alone_are_read_where_it_is_wished() {
     let (source, target) = filled();
     for nodes in ["replica", "any_replica", "REPLICA_PREFERRED"] {
-        from(&source, &target, nodes).run().exits(0).prints(EQUAL);
+        let output = from(&source, &target, nodes).run().exits(0).prints(EQUAL);
         let [masters, replicas] = [source.masters(), source.replicas()]
             .map(|nodes| nodes.iter().map(|node| reads(node)).collect::<Vec<_>>());
+        assert_eq!(output.counts().written, source.count(), "{output}");
+        data::assert_same(&source, &target);
         assert!(
             masters.iter().all(|calls| *calls <= TRIED),
-            "{nodes}: {masters:?}"
+            "{masters:?}\n{output}"
         );
         assert!(
             replicas.iter().all(|calls| *calls > 100),
-            "{nodes}: {replicas:?}"
+            "{replicas:?}\n{output}"
         );
-        data::assert_same(&source, &target);
         target.flush();
         source.tell_all("CONFIG RESETSTAT");
     }
