@@ -18,6 +18,7 @@ use self::look::{LIMIT, race, round_trip};
 use self::node::NOBODY;
 pub use self::node::Node;
 pub use self::routes::Routes;
+pub use self::view::importing;
 use self::view::{Place, View};
 use crate::config::{ReadFrom, Side};
 use crate::error::RunError;

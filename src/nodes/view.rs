@@ -1,8 +1,8 @@
 //! A cluster as one of its nodes tells it: CLUSTER SLOTS.
 
 use crate::config::{Address, Endpoint, TlsVerify};
-use crate::error::ConnectError;
-use crate::slots::SLOTS;
+use crate::error::{ConnectError, Lost};
+use crate::slots::{SLOTS, SlotSet};
 use crate::wire::{Connection, Reply};
 
 /// Where a node listens.
@@ -138,6 +138,26 @@ pub(super) fn parse_place(text: &str, said_by: &Endpoint) -> Option<Place> {
     Some((host.to_owned(), port))
 }
 
+/// Slots that are on their way to the node at the other end.
+///
+/// Who asks before it listens hears of what begins to come after that.
+pub async fn importing(connection: &mut Connection) -> Result<SlotSet, Lost> {
+    let Reply::Bytes(nodes) = connection.request(&[b"CLUSTER", b"NODES"]).await? else {
+        return Ok(SlotSet::default());
+    };
+    Ok(parse_importing(&String::from_utf8_lossy(&nodes)))
+}
+
+/// `… myself,master … 0-99 [93-<-id]`
+fn parse_importing(nodes: &str) -> SlotSet {
+    let own = nodes.lines().find(|line| line.contains("myself"));
+    let words = own.unwrap_or_default().split_ascii_whitespace();
+    words
+        .filter_map(|word| word.strip_prefix('[')?.split_once("-<-"))
+        .filter_map(|(slot, _)| slot.parse().ok())
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -178,5 +198,13 @@ mod tests {
         assert_eq!(place(":7001"), Some(("127.0.0.1".into(), 7001)));
         assert_eq!(place("::1:7001"), Some(("::1".into(), 7001)));
         assert_eq!(place("nonsense"), None);
+    }
+
+    #[test]
+    fn a_node_tells_which_slots_are_coming() {
+        let nodes = "a 127.0.0.1:1@2 master - 0 1 1 connected 0-5 [7-<-x]\n\
+            b 127.0.0.1:3@4 myself,master - 0 1 2 connected 6-9 [93-<-a] [94->-a] [95-<-a]\n";
+        let slots: Vec<u16> = parse_importing(nodes).iter().collect();
+        assert_eq!(slots, [93, 95]);
     }
 }

@@ -1,7 +1,8 @@
 //! Takes the source's keys in, page by page, and deals them to the lanes. The only stage that watches the wish to stop.
 //!
-//! Of a cluster every node is scanned at the same time, each for the slots that it has. A slot that moves meanwhile may
-//! have been missed by both: it is scanned again where it is then.
+//! Of a cluster every node is scanned at the same time. What it has of slots that are not its own is taken too: keys that
+//! are on their way from node to node. A slot that moves meanwhile may have been missed by both: it is scanned again where
+//! it is then.
 
 mod node;
 
@@ -18,11 +19,12 @@ use crate::deal::Inlets;
 use crate::entry::Key;
 use crate::error::RunError;
 use crate::filter::Filter;
-use crate::nodes::Nodes;
+use crate::nodes::{Node, Nodes, importing};
 use crate::retry::Backoff;
 use crate::signal::Stop;
 use crate::slots::SlotSet;
 use crate::transform::Rename;
+use crate::wire::connect;
 
 /// What SCAN is asked for.
 #[derive(Debug, Clone)]
@@ -165,17 +167,20 @@ impl ScanStage {
             // What is no longer so is seen at the end.
             let routes = self.nodes.routes();
             let mut scans = JoinSet::new();
-            for node in routes.readers() {
-                let mut own = routes.read_at(&node);
+            for master in routes.masters() {
+                let own = routes.written_at(&master);
+                let reader = own.iter().next().and_then(|slot| routes.reader(slot));
+                let Some(reader) = reader else { continue };
+                let mut own = own.clone();
                 own.retain(&left);
-                if own.is_empty() {
+                if own.is_empty() && !self.has_some_on_their_way(&master, &left).await {
                     continue;
                 }
                 let scan = NodeScan {
                     common: self.common.clone(),
-                    link: node.link().clone(),
+                    link: reader.link().clone(),
                     run_id: None,
-                    slots: Some(own.clone()),
+                    slots: Some(left.clone()).filter(|left| !left.is_all()),
                 };
                 scans.spawn(async move { (own, scan.run().await) });
             }
@@ -203,6 +208,15 @@ impl ScanStage {
             );
             left = again;
         }
+    }
+
+    /// Whether a node that has none of these slots has keys of them, which are on their way to it.
+    async fn has_some_on_their_way(&self, node: &Node, slots: &SlotSet) -> bool {
+        let Ok(mut connection) = connect(node.link().endpoint()).await else {
+            return false;
+        };
+        let coming = importing(&mut connection).await.unwrap_or_default();
+        coming.iter().any(|slot| slots.contains(slot))
     }
 
     /// What is known of the cluster is what it is now.

@@ -15,7 +15,7 @@ use crate::entry::{Cause, Mark};
 use crate::error::{ConnectError, Lost};
 use crate::filter::{Filter, glob_matches};
 use crate::follow::Torn;
-use crate::nodes::{Node, Nodes};
+use crate::nodes::{Node, Nodes, importing};
 use crate::retry::Backoff;
 use crate::server::{Class, Seen, Way, subscription, tracking};
 use crate::slots::SlotSet;
@@ -380,41 +380,8 @@ impl WatchStage {
     }
 }
 
-/// Slots that are on their way to the node at the other end.
-///
-/// Asked before it is listened to: what begins to come after that is heard.
-async fn importing(connection: &mut Connection) -> Result<SlotSet, Lost> {
-    let Reply::Bytes(nodes) = connection.request(&[b"CLUSTER", b"NODES"]).await? else {
-        return Ok(SlotSet::default());
-    };
-    Ok(parse_importing(&String::from_utf8_lossy(&nodes)))
-}
-
-/// `… myself,master … 0-99 [93-<-id]`
-fn parse_importing(nodes: &str) -> SlotSet {
-    let own = nodes.lines().find(|line| line.contains("myself"));
-    let words = own.unwrap_or_default().split_ascii_whitespace();
-    words
-        .filter_map(|word| word.strip_prefix('[')?.split_once("-<-"))
-        .filter_map(|(slot, _)| slot.parse().ok())
-        .collect()
-}
-
 #[derive(Debug, Default)]
 struct Taken {
     any: bool,
     answers: u64,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_node_tells_which_slots_are_coming() {
-        let nodes = "a 127.0.0.1:1@2 master - 0 1 1 connected 0-5 [7-<-x]\n\
-            b 127.0.0.1:3@4 myself,master - 0 1 2 connected 6-9 [93-<-a] [94->-a] [95-<-a]\n";
-        let slots: Vec<u16> = parse_importing(nodes).iter().collect();
-        assert_eq!(slots, [93, 95]);
-    }
 }

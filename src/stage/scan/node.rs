@@ -40,7 +40,7 @@ pub(super) struct NodeScan {
     pub(super) link: Arc<Link>,
     /// The server's, where it is known.
     pub(super) run_id: Option<String>,
-    /// In a cluster: the slots that this node is scanned for.
+    /// The slots whose keys are taken, where not all are.
     pub(super) slots: Option<SlotSet>,
 }
 
@@ -218,7 +218,6 @@ impl NodeScan {
             if !sieve.filter.is_open() && !sieve.filter.wants(&name) {
                 continue;
             }
-            // What the node still has of other slots is scanned where those are.
             if let Some(slots) = &self.slots
                 && !slots.contains(slot(&name))
             {
