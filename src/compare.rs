@@ -79,7 +79,7 @@ pub async fn run_within(session: &Session<'_>, scope: Scope) -> Result<Ended, Ru
             let (outputs, stages) = extra_lanes(session, &suspects, None);
             let ((), joined) = tokio::join!(outputs.send_all(keys.collect()), join_all(stages));
             joined?;
-            look_elsewhere(session, &suspects, Looks::Extras).await?;
+            look_elsewhere(session, &suspects, Looks::Extras(None)).await?;
         }
     }
     let mut left = settle(session, suspects.take()).await?;
@@ -104,17 +104,17 @@ pub async fn search(
     let scan = session.scan_target(keys);
     let (ended, joined) = tokio::join!(scan.run(), join_all(stages));
     joined?;
-    look_elsewhere(session, suspects, Looks::Extras).await?;
+    look_elsewhere(session, suspects, Looks::Extras(only)).await?;
     Ok(ended)
 }
 
 /// What lanes look at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 enum Looks {
     /// The source's keys, each with the target's.
     Pairs,
-    /// The target's keys, for those that the source does not have.
-    Extras,
+    /// The target's keys, for those that the source does not have: all, or those alone that are among these.
+    Extras(Option<Arc<Overflow>>),
 }
 
 /// Keys whose slots have moved are looked at where they are now.
@@ -146,9 +146,9 @@ async fn look_elsewhere(
                 tracing::debug!("{}: {why}", side.side());
             }
         }
-        let (inlets, stages) = match looks {
+        let (inlets, stages) = match &looks {
             Looks::Pairs => lanes(session, suspects),
-            Looks::Extras => extra_lanes(session, suspects, None),
+            Looks::Extras(only) => extra_lanes(session, suspects, only.as_ref()),
         };
         let ((), joined) = tokio::join!(inlets.send_all(astray), join_all(stages));
         joined?;
@@ -303,7 +303,7 @@ async fn look_again(session: &Session<'_>, left: Vec<Suspect>) -> Result<Vec<Sus
         let (outputs, stages) = extra_lanes(session, &suspects, None);
         let ((), joined) = tokio::join!(outputs.send_all(names.collect()), join_all(stages));
         joined?;
-        look_elsewhere(session, &suspects, Looks::Extras).await?;
+        look_elsewhere(session, &suspects, Looks::Extras(None)).await?;
     }
     Ok(suspects.take())
 }

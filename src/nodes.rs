@@ -235,9 +235,9 @@ impl Nodes {
         }
         let began = Instant::now();
         let view = self.best_view(&mut asked.0).await?;
-        asked.1 = Some(began);
-        drop(asked);
+        // Taken before anybody else may believe that it was.
         self.take(&view);
+        asked.1 = Some(began);
         Ok(())
     }
 
@@ -338,19 +338,13 @@ impl Known {
         for node in self.nodes.iter().skip(routes.known()) {
             routes.add(node.clone());
         }
-        let mut in_use = vec![false; self.nodes.len()];
-        for node in routes.masters().iter().chain(&routes.readers()) {
-            if let Some(used) = in_use.get_mut(node.number()) {
-                *used = true;
-            }
-        }
+        let in_use = routes.in_use();
         for (number, node) in self.nodes.iter().enumerate() {
-            let now = in_use.get(number).copied().unwrap_or_default();
-            let Some(used) = self.used.get_mut(number) else {
-                continue;
-            };
-            *used |= now;
-            node.link().retire(*used && !now);
+            let now = in_use.contains(&number);
+            if let Some(used) = self.used.get_mut(number) {
+                *used |= now;
+                node.link().retire(*used && !now);
+            }
         }
         let number = routes.version();
         self.routes = Arc::new(routes);

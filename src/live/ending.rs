@@ -38,6 +38,8 @@ impl Run<'_> {
             // What still changes must not keep the feeders.
             self.ears.fence();
         } else {
+            self.learn_clusters().await;
+            self.listen_to_all().await;
             self.prove_replica().await;
             self.fence().await?;
             self.close_gaps(&over).await?;
@@ -81,9 +83,37 @@ impl Run<'_> {
         verify(session, doubts).await
     }
 
+    /// A node that was only just found is listened to before the end is fenced.
+    async fn listen_to_all(&mut self) {
+        let deadline = Instant::now() + LAST_LOOK;
+        while !self.is_listening() && !self.session.context.has_failed() {
+            let heard = tokio::select! {
+                report = timeout(deadline - Instant::now(), self.ears.next()) => report,
+                ended = pass::ended(&mut self.pass) => {
+                    match ended {
+                        Ok(ended) => self.end_pass(ended),
+                        Err(error) => self.session.context.give_up(error),
+                    }
+                    continue;
+                }
+            };
+            match heard {
+                Ok(report) => self.report(report),
+                // The fence tells which are not.
+                Err(_) => return,
+            }
+        }
+    }
+
     /// A replica is waited for until it has what its master has now.
     async fn prove_replica(&self) {
-        for node in self.session.source.routes().readers() {
+        let source = &self.session.source;
+        let masters = source.routes().masters();
+        for node in source.routes().readers() {
+            let is_master = masters.iter().any(|one| one.number() == node.number());
+            if source.is_cluster() && is_master {
+                continue;
+            }
             if let Err(line) = follow_master(node.link().endpoint()).await {
                 warn!("{line}");
                 self.session.context.stats.live.unproven(line);

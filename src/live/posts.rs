@@ -106,6 +106,8 @@ pub(super) struct Posts {
     states: HashMap<Post, State>,
     /// Nodes that are read.
     readers: Vec<Arc<Node>>,
+    /// The slots that each of them was read for, as long as it had any.
+    slots: HashMap<usize, SlotSet>,
     /// Versions of what is known of the source and of the target.
     versions: (u64, u64),
 }
@@ -148,6 +150,10 @@ impl Run<'_> {
         let routes = self.session.source.routes();
         self.posts.readers = routes.readers();
         self.places.retain(&self.posts.readers);
+        for node in &self.posts.readers {
+            let slots = routes.read_at(node);
+            self.posts.slots.insert(node.number(), slots);
+        }
         let places: Vec<Place> = self
             .posts
             .readers
@@ -209,9 +215,12 @@ impl Run<'_> {
 
     /// A post does not listen any more. `true`: it was to.
     pub(super) fn falls_silent(&mut self, post: Post) -> bool {
+        let is_cluster = self.session.source.is_cluster();
         if let Some(state) = self.posts.states.get_mut(&post) {
             state.listening = false;
             state.client = None;
+            // Slots may come to the node before it is listened to again.
+            state.late = is_cluster;
         }
         self.places
             .set_clients(post.node, self.posts.clients(post.node));
@@ -227,15 +236,19 @@ impl Run<'_> {
         }
     }
 
-    /// Slots that events at a node tell of; all of them where nobody knows.
+    /// Slots that events at a node tell of, and those that it had last; all of them where nobody knows.
     pub(super) fn slots_of(&self, node: usize) -> SlotSet {
         if !self.session.source.is_cluster() {
             return SlotSet::all();
         }
-        let routes = self.session.source.routes();
-        self.places
-            .node(node)
-            .map_or_else(SlotSet::all, |node| routes.read_at(&node))
+        let now = self.session.source.routes().read_at_number(node);
+        let mut slots = match self.posts.slots.get(&node) {
+            Some(before) => before.clone(),
+            None if now.is_empty() => return SlotSet::all(),
+            None => SlotSet::default(),
+        };
+        slots.extend(&now);
+        slots
     }
 
     /// Looks whether slots have other nodes now, at the source and at the target.

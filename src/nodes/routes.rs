@@ -102,6 +102,14 @@ impl Routes {
         self.distinct(|slot| slot.reader)
     }
 
+    /// Nodes that lanes may speak to: also those whose slots nobody serves for now.
+    pub(super) fn in_use(&self) -> HashSet<usize> {
+        let known = self.slots.iter().filter(|slot| slot.since > 0);
+        known
+            .flat_map(|slot| [usize::from(slot.master), usize::from(slot.reader)])
+            .collect()
+    }
+
     fn distinct(&self, of: impl Fn(&Slot) -> u16) -> Vec<Arc<Node>> {
         if self.slots.is_empty() {
             return self.nodes.clone();
@@ -123,6 +131,14 @@ impl Routes {
     #[must_use]
     pub fn read_at(&self, node: &Node) -> SlotSet {
         self.of_node(node, |slot| slot.reader)
+    }
+
+    /// Slots that the node of this number is read for.
+    #[must_use]
+    pub fn read_at_number(&self, number: usize) -> SlotSet {
+        self.nodes
+            .get(number)
+            .map_or_else(SlotSet::default, |node| self.read_at(node))
     }
 
     /// Slots that a node has as their master.
@@ -216,12 +232,15 @@ impl Routes {
         for range in &view.ranges {
             let owner = node(&range.master);
             let replicas: Vec<Arc<Node>> = range.replicas.iter().map(&mut node).collect();
+            let master = short(&owner);
+            let of_shard = |slot: &&Slot| slot.served && slot.master == master;
+            let first = slots.get(usize::from(range.first));
             let read_before = slots
-                .get(usize::from(range.first))
-                .filter(|slot| slot.served)
+                .iter()
+                .find(of_shard)
+                .or(first.filter(|slot| slot.served))
                 .map(|slot| usize::from(slot.reader));
             let reader = short(pick(read_from, &owner, &replicas, read_before));
-            let master = short(&owner);
             let follows = owner.was_replica_of();
             owners.push(owner);
             for number in range.first..=range.last {

@@ -138,13 +138,6 @@ impl Waiting {
         self.ready.push_back(batch);
     }
 
-    /// A key that is on its way to the node that is asked: it is asked for alone.
-    pub(crate) fn ask(&mut self, key: Key, road: Road) {
-        let mut batch = Batch::new(road, vec![key], RETRY_BYTES);
-        batch.asking = true;
-        self.ready.push_back(batch);
-    }
-
     /// A batch whose answers did not count.
     pub(crate) fn again(&mut self, batch: Batch) {
         self.ready.push_front(batch);

@@ -76,8 +76,10 @@ pub struct ReadLane {
     keys: usize,
     /// Keys that another node has than was asked: they are sent there once nothing is in flight.
     astray: Vec<Key>,
-    /// Keys that one other node is asked for.
+    /// Keys that one other node is asked for, once nothing is in flight.
     detours: Vec<Detour>,
+    /// Nothing else is asked for until they are answered.
+    detouring: bool,
     /// Since when the cluster answers that it cannot answer.
     down: Option<Instant>,
     /// How often in a row keys went astray.
@@ -154,6 +156,7 @@ impl ReadLane {
             keys,
             astray: Vec::new(),
             detours: Vec::new(),
+            detouring: false,
             down: None,
             moved: 0,
             moves: 0,
@@ -193,12 +196,17 @@ impl ReadLane {
             let lost = Lost::Io(std::io::Error::other(why));
             self.recover(pipes, 0, lost).await?;
         }
+        let idle = pipes.iter().all(|pipe| pipe.flying.is_empty());
         if self.must_reroute() {
-            if pipes.iter().all(|pipe| pipe.flying.is_empty()) {
+            if idle {
                 self.reroute(pipes).await?;
             }
-        } else {
-            self.take_detours(pipes).await?;
+        } else if !self.detours.is_empty() {
+            if idle {
+                self.take_detours(pipes).await?;
+            }
+        } else if idle || !self.detouring {
+            self.detouring = false;
             self.fill(pipes);
         }
         let mut place = 0;
@@ -237,6 +245,7 @@ impl ReadLane {
 
     async fn wait(&mut self, pipes: &mut [ReadPipe]) -> Step {
         let waiting: usize = pipes.iter().map(|pipe| pipe.waiting.len()).sum();
+        let waiting = waiting + self.astray.len() + self.detours.len();
         let hungry = self.open && waiting < 2 * BATCH_KEYS.max(self.keys);
         let flying = pipes.iter().any(|pipe| !pipe.flying.is_empty());
         tokio::select! {
@@ -322,7 +331,11 @@ impl ReadLane {
             .clocks
             .now(Side::Source)
             .unwrap_or_else(clock::now);
-        batch.encode(pipe.dialect, pipe.connection.outgoing(), now);
+        let dialect = Dialect {
+            skew: pipe.node.link().skew(),
+            ..pipe.dialect
+        };
+        batch.encode(dialect, pipe.connection.outgoing(), now);
         pipe.sent(batch);
     }
 
@@ -419,17 +432,13 @@ impl ReadLane {
             keys: self.keys,
             bytes: BATCH_BYTES,
         };
-        let dialect = Dialect {
-            skew: node.link().skew(),
-            ..self.dialect
-        };
         let window = Window::new(self.context.flow.pipeline, self.keys);
         Ok(ReadPipe::new(
             node,
             connection,
             Waiting::new(limits),
             window,
-            dialect,
+            self.dialect,
         ))
     }
 }

@@ -185,18 +185,28 @@ impl ScanStage {
                 scans.spawn(async move { (own, scan.run().await) });
             }
             let mut again = SlotSet::default();
+            let mut over: Option<Result<Ended, RunError>> = None;
             while let Some(joined) = scans.join_next().await {
                 let (own, ended) = joined.map_err(|error| {
                     RunError::Internal(format!("a scan ended in a panic: {error}"))
                 })?;
                 match ended {
                     Ok(Ended::Complete) => {}
-                    Ok(Ended::Early) => return Ok(Ended::Early),
                     Err(RunError::Left { .. }) => again.extend(&own),
-                    Err(error) => return Err(error),
+                    Ok(Ended::Early) => {
+                        over.get_or_insert(Ok(Ended::Early));
+                    }
+                    Err(error) => {
+                        // The others end as they do at a signal, so that what they have counted is dealt.
+                        self.common.halt.drain();
+                        over = Some(Err(error));
+                    }
                 }
             }
-            self.refresh().await?;
+            if let Some(over) = over {
+                return over;
+            }
+            self.refresh(&left).await?;
             again.extend(&self.nodes.routes().changed_since(routes.version()));
             again.retain(&left);
             if again.is_empty() {
@@ -219,11 +229,22 @@ impl ScanStage {
         coming.iter().any(|slot| slots.contains(slot))
     }
 
-    /// What is known of the cluster is what it is now.
-    async fn refresh(&self) -> Result<(), RunError> {
+    /// What is known of the cluster is what it is now, and somebody has each of these slots.
+    async fn refresh(&self, slots: &SlotSet) -> Result<(), RunError> {
         let began = Instant::now();
         let mut backoff = Backoff::default();
-        while let Err(why) = self.nodes.refresh().await {
+        loop {
+            let why = match self.nodes.refresh().await {
+                Ok(()) => {
+                    let mut unserved = self.nodes.routes().unserved();
+                    unserved.retain(slots);
+                    if unserved.is_empty() {
+                        return Ok(());
+                    }
+                    format!("{} slots have no node", unserved.len())
+                }
+                Err(why) => why,
+            };
             if began.elapsed() >= self.common.context.flow.reconnect_timeout
                 || self.common.halt.is_draining()
             {
@@ -231,6 +252,5 @@ impl ScanStage {
             }
             sleep(backoff.pause()).await;
         }
-        Ok(())
     }
 }

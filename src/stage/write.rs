@@ -130,7 +130,7 @@ impl WriteLane {
             if idle {
                 self.reroute(pipes).await?;
             }
-        } else if self.redo.is_empty() {
+        } else if self.redo.is_empty() && !is_asking(pipes) {
             self.fill(pipes);
         } else if idle {
             self.send_again(pipes).await?;
@@ -158,7 +158,7 @@ impl WriteLane {
     }
 
     async fn wait(&mut self, pipes: &mut [WritePipe]) -> Step {
-        let hungry = self.open && self.redo.is_empty() && is_open(pipes);
+        let hungry = self.open && self.redo.is_empty() && is_open(pipes) && !is_asking(pipes);
         let flying = pipes.iter().any(|pipe| !pipe.flying.is_empty());
         tokio::select! {
             parcel = self.input.receive(), if hungry => Step::Parcel(parcel),
@@ -286,4 +286,10 @@ impl WriteLane {
 
 fn is_open(pipes: &[WritePipe]) -> bool {
     pipes.iter().all(|pipe| pipe.window.is_open())
+}
+
+/// Whether keys are on their way to another node than the one that has their slot: nothing newer of them may be sent there.
+fn is_asking(pipes: &[WritePipe]) -> bool {
+    let mut flying = pipes.iter().flat_map(|pipe| &pipe.flying);
+    flying.any(|batch| batch.asking)
 }

@@ -1,5 +1,7 @@
 //! What a read lane does when a connection is lost, a batch is refused, or a slot has moved.
 
+use std::time::Duration;
+
 use tokio::time::{Instant, sleep};
 use tracing::{debug, warn};
 
@@ -9,9 +11,12 @@ use crate::config::Side;
 use crate::entry::Key;
 use crate::error::{Class, Lost, RunError, classify, is_away};
 use crate::nodes::{Node, Redirect};
-use crate::reading::{Batch, Road};
+use crate::reading::{Batch, LONG, Road};
 use crate::retry::Backoff;
 use crate::wire::run_id;
+
+/// Pause before another look where a node has left and nobody is known in its place.
+const REST: Duration = Duration::from_millis(10);
 
 impl ReadLane {
     /// Keys are to be read at another node than was thought.
@@ -32,6 +37,16 @@ impl ReadLane {
         for pipe in &mut *pipes {
             keys.append(&mut pipe.waiting.drain());
         }
+        if let Err(end) = self.open_pipes(pipes).await {
+            self.astray = keys;
+            return Err(end);
+        }
+        self.take_in(keys, pipes);
+        Ok(())
+    }
+
+    /// Connections to the nodes that have the lane's slots now, and to no others.
+    async fn open_pipes(&mut self, pipes: &mut Vec<ReadPipe>) -> Result<(), End> {
         loop {
             self.routes = self.home.nodes.routes();
             let wanted = self.home.readers(&self.routes);
@@ -43,11 +58,12 @@ impl ReadLane {
                 }
             }
             if !left && self.home.nodes.version() == self.routes.version() {
-                break;
+                return Ok(());
+            }
+            if left {
+                sleep(REST).await;
             }
         }
-        self.take_in(keys, pipes);
-        Ok(())
     }
 
     /// Opens a connection to a node. `false`: it has left its cluster.
@@ -69,28 +85,42 @@ impl ReadLane {
         }
     }
 
-    /// Sends keys to the nodes that are asked for them alone.
+    /// Nothing is in flight: asks the nodes for keys that they alone are asked for. Nothing else is asked until they have
+    /// answered, so that no key is asked for at two nodes.
     pub(super) async fn take_detours(&mut self, pipes: &mut Vec<ReadPipe>) -> Result<(), End> {
-        for detour in std::mem::take(&mut self.detours) {
-            let Detour {
-                key,
-                road,
-                node,
-                asking,
-            } = detour;
-            if !pipes.iter().any(|pipe| is(&pipe.node, &node))
-                && !self.add_pipe(pipes, node.clone()).await?
-            {
-                self.astray.push(key);
-                continue;
-            }
-            if let Some(pipe) = pipes.iter_mut().find(|pipe| is(&pipe.node, &node)) {
-                if asking {
-                    pipe.waiting.ask(key, road);
-                } else {
-                    pipe.waiting.retry(key, road, 0);
+        let mut detours = std::mem::take(&mut self.detours).into_iter();
+        while let Some(detour) = detours.next() {
+            let added = if pipes.iter().any(|pipe| is(&pipe.node, &detour.node)) {
+                Ok(true)
+            } else {
+                self.add_pipe(pipes, detour.node.clone()).await
+            };
+            match added {
+                Ok(true) => {}
+                Ok(false) => {
+                    self.astray.push(detour.key);
+                    continue;
+                }
+                Err(end) => {
+                    self.detours.push(detour);
+                    self.detours.extend(detours);
+                    return Err(end);
                 }
             }
+            let Some(pipe) = pipes.iter_mut().find(|pipe| is(&pipe.node, &detour.node)) else {
+                continue;
+            };
+            if !pipe.may_ask() {
+                self.detours.push(detour);
+                continue;
+            }
+            let Detour {
+                key, road, asking, ..
+            } = detour;
+            let mut batch = Batch::new(road, vec![key], LONG);
+            batch.asking = asking;
+            self.send(batch, pipe);
+            self.detouring = true;
         }
         Ok(())
     }

@@ -49,7 +49,7 @@ impl ReadLane {
                     self.shapes.learn(&key.name, text, value.len());
                     if text && !found.text && self.dialect.carriage == Carriage::Auto {
                         // Taken for something else: a string crosses all versions as what it is.
-                        pipe.waiting.add(key, Road::Texts, value.len());
+                        self.look_again(pipe, &head, key, Road::Texts, value.len());
                         continue;
                     }
                     let kind = if found.text {
@@ -132,9 +132,12 @@ impl ReadLane {
             }
             Answer::NoText(_) => {
                 self.shapes.learn_no_text(&key.name);
-                pipe.waiting.add(key, Road::Payloads, LONG);
+                self.look_again(pipe, head, key, Road::Payloads, LONG);
             }
-            Answer::NoTextOrGone(_) => pipe.waiting.add(key, Road::Doubts, DOUBTED),
+            Answer::NoTextOrGone(_) => self.look_again(pipe, head, key, Road::Doubts, DOUBTED),
+            Answer::Torn(_) if head.asking => {
+                self.look_again(pipe, head, key, head.road, LONG);
+            }
             Answer::Torn(_) if head.failed < TORN_TRIES => {
                 pipe.waiting.retry(key, head.road, head.failed + 1);
             }
@@ -169,6 +172,27 @@ impl ReadLane {
                 entries.extend(self.inspected(pipe, key, head.kind(row), memory));
             }
             Answer::Part | Answer::Found(_) => {}
+        }
+    }
+
+    /// A key is read again in another way, by a node that has to be asked for it where it was.
+    fn look_again(
+        &mut self,
+        pipe: &mut ReadPipe,
+        head: &Batch,
+        key: Key,
+        road: Road,
+        bytes: usize,
+    ) {
+        if head.asking {
+            self.detours.push(Detour {
+                key,
+                road,
+                node: pipe.node.clone(),
+                asking: true,
+            });
+        } else {
+            pipe.waiting.add(key, road, bytes);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::sleep;
 use tracing::warn;
@@ -16,6 +17,9 @@ use crate::error::{Class, Lost, RunError};
 use crate::nodes::Node;
 use crate::queue::Lease;
 use crate::window::Window;
+
+/// Pause before another look where a node has left and nobody is known in its place.
+const REST: Duration = Duration::from_millis(10);
 
 impl WriteLane {
     /// Slots have moved since the lane looked last.
@@ -37,6 +41,9 @@ impl WriteLane {
             }
             if !left && !self.must_reroute() {
                 return Ok(());
+            }
+            if left {
+                sleep(REST).await;
             }
         }
     }
@@ -80,9 +87,19 @@ impl WriteLane {
                 return Ok(());
             }
         }
-        for (asked, place, batch) in self.next_batches(pipes) {
+        let mut batches = self.next_batches(pipes).into_iter();
+        while let Some((asked, place, batch)) = batches.next() {
             let place = match asked {
-                Some(node) => self.pipe_to(pipes, &node).await?,
+                Some(node) => match self.pipe_to(pipes, &node).await {
+                    Ok(place) => place,
+                    Err(gone) => {
+                        self.take_back_unsent(batch);
+                        for (_, _, batch) in batches {
+                            self.take_back_unsent(batch);
+                        }
+                        return Err(gone);
+                    }
+                },
                 None => Some(place),
             };
             self.context.stats.redone_alone(batch.entries.len() as u64);
