@@ -1,6 +1,8 @@
 //! The command, and the verification after a replicate: look at every key, then again at those that differ; where it is
 //! wished, mend them.
 
+mod asked;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -124,14 +126,23 @@ async fn look_elsewhere(
     looks: Looks,
 ) -> Result<(), RunError> {
     let context = &session.context;
-    let began = Instant::now();
+    let selection = &session.config.selection;
+    // What is looked at key by key is not looked at for its type and size.
+    let takes_all = selection.types.is_empty() && selection.memory_limit.is_none();
+    let mut since = Instant::now();
     let mut backoff = Backoff::default();
+    let mut fewest = usize::MAX;
     loop {
-        let astray = suspects.take_astray();
+        let mut astray = suspects.take_astray();
         if astray.is_empty() || context.has_failed() {
             return Ok(());
         }
-        if began.elapsed() >= context.flow.reconnect_timeout {
+        let again = fewest < usize::MAX;
+        if astray.len() < fewest {
+            fewest = astray.len();
+            since = Instant::now();
+        }
+        if since.elapsed() >= context.flow.reconnect_timeout {
             for key in astray {
                 tracing::error!("not compared: {}: its slot moves", printable(&key.name));
                 let why = "its slot moves and has not come to rest";
@@ -139,12 +150,21 @@ async fn look_elsewhere(
             }
             return Ok(());
         }
-        context.stats.redirected(Side::Source, astray.len() as u64);
         sleep(backoff.pause()).await;
         for side in [&session.source, &session.target] {
             if let Err(why) = side.refresh().await {
                 tracing::debug!("{}: {why}", side.side());
             }
+        }
+        if again && takes_all {
+            // A slot that is half moved may stay so.
+            astray = match &looks {
+                Looks::Pairs => asked::look(session, suspects, astray).await?,
+                Looks::Extras(only) => {
+                    let extra = extra(session, only.as_ref());
+                    asked::look_for_extras(session, suspects, &extra, astray).await?
+                }
+            };
         }
         let (inlets, stages) = match &looks {
             Looks::Pairs => lanes(session, suspects),
@@ -259,6 +279,15 @@ fn lanes(session: &Session<'_>, suspects: &Suspects) -> (Inlets<Vec<Key>>, Stage
     (inlets, stages)
 }
 
+/// Which of the target's keys are looked for.
+fn extra(session: &Session<'_>, only: Option<&Arc<Overflow>>) -> Extra {
+    Extra::new(
+        &session.config.selection,
+        session.rename.clone(),
+        only.cloned(),
+    )
+}
+
 /// Lanes that take the target's keys and look for them at the source.
 fn extra_lanes(
     session: &Session<'_>,
@@ -271,11 +300,7 @@ fn extra_lanes(
         let lane = ExtraLane::new(
             session.context.clone(),
             links,
-            Extra::new(
-                &session.config.selection,
-                session.rename.clone(),
-                only.cloned(),
-            ),
+            extra(session, only),
             receiver,
             suspects.clone(),
         );

@@ -18,7 +18,7 @@ use self::look::{LIMIT, race, round_trip};
 use self::node::NOBODY;
 pub use self::node::Node;
 pub use self::routes::Routes;
-pub use self::view::importing;
+pub use self::view::slots_held;
 use self::view::{Place, View};
 use crate::config::{ReadFrom, Side};
 use crate::error::RunError;
@@ -243,6 +243,10 @@ impl Nodes {
 
     fn take(&self, view: &View) {
         let mut known = self.lock();
+        for (alias, place) in &view.aliases {
+            let node = known.node(place, &self.seed, self.read_from, &self.bell);
+            known.places.insert(alias.clone(), node.number());
+        }
         let mut routes = Routes::clone(&known.routes);
         let changed = routes.learn(view, self.read_from, |place| {
             known.node(place, &self.seed, self.read_from, &self.bell)

@@ -92,7 +92,31 @@ pub async fn compare(
     shift: Millis,
     budget: usize,
 ) -> Result<Vec<Verdict>, (Side, Lost)> {
-    let mut sides = Sides { source, target };
+    compare_asking(
+        (source, target),
+        (false, false),
+        doubts,
+        terms,
+        shift,
+        budget,
+    )
+    .await
+}
+
+/// [`compare`] for keys that are on their way to the source's node, or to the target's: it is asked for each (ASKING).
+pub async fn compare_asking(
+    (source, target): (&mut Connection, &mut Connection),
+    asking: (bool, bool),
+    doubts: &[Doubt],
+    terms: &Terms,
+    shift: Millis,
+    budget: usize,
+) -> Result<Vec<Verdict>, (Side, Lost)> {
+    let mut sides = Sides {
+        source,
+        target,
+        asking,
+    };
     let known = state::look(&mut sides, doubts, terms, shift).await?;
     let mut verdicts = vec![Verdict::Equal; doubts.len()];
     let mut tasks = Vec::new();

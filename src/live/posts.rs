@@ -205,7 +205,7 @@ impl Run<'_> {
             && let Some(node) = self.places.node(post.node)
         {
             let mut slots = self.session.source.routes().read_at(&node);
-            slots.extend(&heard.importing);
+            slots.extend(&heard.slots);
             if !slots.is_empty() && !self.follow.torn.covers(&slots) {
                 let cause = format!("{} was not listened to before", node.address());
                 self.gap(&cause, &slots);

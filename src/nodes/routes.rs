@@ -17,6 +17,8 @@ pub struct Routes {
     nodes: Vec<Arc<Node>>,
     /// By slot; empty where there is one server.
     slots: Vec<Slot>,
+    /// Masters without slots.
+    idle: Vec<Arc<Node>>,
 }
 
 /// What is known of a slot.
@@ -42,6 +44,7 @@ impl Routes {
             version: 0,
             nodes: vec![node],
             slots: Vec::new(),
+            idle: Vec::new(),
         }
     }
 
@@ -51,6 +54,7 @@ impl Routes {
             version: 0,
             nodes: Vec::new(),
             slots: vec![Slot::default(); usize::from(SLOTS)],
+            idle: Vec::new(),
         }
     }
 
@@ -94,6 +98,12 @@ impl Routes {
     #[must_use]
     pub fn masters(&self) -> Vec<Arc<Node>> {
         self.distinct(|slot| slot.master)
+    }
+
+    /// Masters that have no slots, and may be on their way to some.
+    #[must_use]
+    pub fn idle(&self) -> &[Arc<Node>] {
+        &self.idle
     }
 
     /// Every node that is read.
@@ -282,9 +292,12 @@ impl Routes {
                 slot.served = false;
             }
         }
-        let changed = slots != self.slots;
+        let idle: Vec<Arc<Node>> = view.idle.iter().map(&mut node).collect();
+        let numbers = |nodes: &[Arc<Node>]| -> Vec<u16> { nodes.iter().map(short).collect() };
+        let changed = slots != self.slots || numbers(&idle) != numbers(&self.idle);
         if changed {
             self.slots = slots;
+            self.idle = idle;
             self.version = version;
         }
         changed

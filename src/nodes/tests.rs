@@ -57,6 +57,8 @@ fn view(ranges: &[(u16, u16, u16, &[u16])]) -> View {
     });
     View {
         ranges: ranges.collect(),
+        idle: Vec::new(),
+        aliases: Vec::new(),
         is_ok: true,
         epoch: 1,
     }

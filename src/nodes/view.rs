@@ -21,6 +21,10 @@ pub(super) struct Range {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct View {
     pub(super) ranges: Vec<Range>,
+    /// Masters without slots: some may be on their way to them.
+    pub(super) idle: Vec<Place>,
+    /// Other places of nodes: what redirections call them, and what they are reached by.
+    pub(super) aliases: Vec<(Place, Place)>,
     /// The node itself finds its cluster whole.
     pub(super) is_ok: bool,
     /// How new its knowledge is: the configuration epoch of the cluster.
@@ -41,12 +45,19 @@ pub(super) async fn ask(
             .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
             .map(str::trim)
     };
+    let nodes = match connection.request(&[b"CLUSTER", b"NODES"]).await? {
+        Reply::Bytes(nodes) => String::from_utf8_lossy(&nodes).into_owned(),
+        _ => String::new(),
+    };
+    let mut aliases = Vec::new();
     match connection.request(&[b"CLUSTER", b"SLOTS"]).await? {
         Reply::Array(entries) => Ok(View {
             ranges: entries
                 .iter()
-                .filter_map(|entry| range(entry, endpoint))
+                .filter_map(|entry| range(entry, endpoint, &mut aliases))
                 .collect(),
+            idle: idle(&nodes, endpoint),
+            aliases,
             is_ok: field("cluster_state") == Some("ok"),
             epoch: field("cluster_current_epoch")
                 .and_then(|epoch| epoch.parse().ok())
@@ -59,7 +70,7 @@ pub(super) async fn ask(
     }
 }
 
-fn range(entry: &Reply, asked: &Endpoint) -> Option<Range> {
+fn range(entry: &Reply, asked: &Endpoint, aliases: &mut Vec<(Place, Place)>) -> Option<Range> {
     let Reply::Array(parts) = entry else {
         return None;
     };
@@ -70,7 +81,7 @@ fn range(entry: &Reply, asked: &Endpoint) -> Option<Range> {
     let [first, last, nodes @ ..] = parts.as_slice() else {
         return None;
     };
-    let mut places = nodes.iter().filter_map(|node| place(node, asked));
+    let mut places = nodes.iter().filter_map(|node| place(node, asked, aliases));
     Some(Range {
         first: slot(first)?,
         last: slot(last)?,
@@ -80,7 +91,7 @@ fn range(entry: &Reply, asked: &Endpoint) -> Option<Range> {
 }
 
 /// `[host, port, id, [name, value, …]]`; a host that is empty or unknown is the one that was asked.
-fn place(node: &Reply, asked: &Endpoint) -> Option<Place> {
+fn place(node: &Reply, asked: &Endpoint, aliases: &mut Vec<(Place, Place)>) -> Option<Place> {
     let Reply::Array(parts) = node else {
         return None;
     };
@@ -99,10 +110,32 @@ fn place(node: &Reply, asked: &Endpoint) -> Option<Place> {
     if verified && host.parse::<std::net::IpAddr>().is_ok() {
         // A certificate is for a name: where the node announces one, that is what it is reached by.
         if let Some(name) = more.iter().find_map(hostname) {
+            aliases.push(((host, port), (name.clone(), port)));
             return Some((name, port));
         }
     }
     Some((host, port))
+}
+
+/// Masters that CLUSTER NODES tells to have no slots: `id host:port@bus[,name] flags master ping pong epoch link [slots]`.
+fn idle(nodes: &str, asked: &Endpoint) -> Vec<Place> {
+    let lines = nodes.lines().filter_map(|line| {
+        let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        let [_, address, flags, _, _, _, _, "connected", slots @ ..] = words.as_slice() else {
+            return None;
+        };
+        let mut flags = flags.split(',');
+        let is_whole = flags
+            .clone()
+            .all(|flag| matches!(flag, "myself" | "master"));
+        let has_slots = slots.iter().any(|slots| !slots.starts_with('['));
+        if !flags.any(|flag| flag == "master") || !is_whole || has_slots {
+            return None;
+        }
+        let (address, _) = address.split_once('@')?;
+        parse_place(address, asked)
+    });
+    lines.collect()
 }
 
 fn hostname(metadata: &Reply) -> Option<String> {
@@ -130,7 +163,7 @@ pub(super) fn own_host(endpoint: &Endpoint) -> String {
 /// `host:port` of MOVED and ASK; an empty host is that of the node that said it.
 pub(super) fn parse_place(text: &str, said_by: &Endpoint) -> Option<Place> {
     let (host, port) = text.rsplit_once(':')?;
-    let port = port.parse().ok()?;
+    let port = port.parse().ok().filter(|port| *port != 0)?;
     let host = host.trim_start_matches('[').trim_end_matches(']');
     if host.is_empty() || host == "?" {
         return Some((own_host(said_by), port));
@@ -138,24 +171,35 @@ pub(super) fn parse_place(text: &str, said_by: &Endpoint) -> Option<Place> {
     Some((host.to_owned(), port))
 }
 
-/// Slots that are on their way to the node at the other end.
+/// Slots that the node at the other end has, by its own word, and those that are on their way to it.
 ///
 /// Who asks before it listens hears of what begins to come after that.
-pub async fn importing(connection: &mut Connection) -> Result<SlotSet, Lost> {
+pub async fn slots_held(connection: &mut Connection) -> Result<SlotSet, Lost> {
     let Reply::Bytes(nodes) = connection.request(&[b"CLUSTER", b"NODES"]).await? else {
         return Ok(SlotSet::default());
     };
-    Ok(parse_importing(&String::from_utf8_lossy(&nodes)))
+    Ok(parse_held(&String::from_utf8_lossy(&nodes)))
 }
 
-/// `… myself,master … 0-99 [93-<-id]`
-fn parse_importing(nodes: &str) -> SlotSet {
+/// `… myself,master - 0 0 1 connected 0-99 105 [93-<-id]`
+fn parse_held(nodes: &str) -> SlotSet {
     let own = nodes.lines().find(|line| line.contains("myself"));
-    let words = own.unwrap_or_default().split_ascii_whitespace();
-    words
-        .filter_map(|word| word.strip_prefix('[')?.split_once("-<-"))
-        .filter_map(|(slot, _)| slot.parse().ok())
-        .collect()
+    let words = own.unwrap_or_default().split_ascii_whitespace().skip(8);
+    let mut held = SlotSet::default();
+    for word in words {
+        if let Some(moving) = word.strip_prefix('[') {
+            let coming = moving.split_once("-<-");
+            if let Some(slot) = coming.and_then(|(slot, _)| slot.parse().ok()) {
+                held.insert(slot);
+            }
+            continue;
+        }
+        let (first, last) = word.split_once('-').unwrap_or((word, word));
+        if let (Ok(first), Ok(last)) = (first.parse(), last.parse()) {
+            held.extend(&SlotSet::of(&[(first, last)]));
+        }
+    }
+    held
 }
 
 #[cfg(test)]
@@ -184,7 +228,7 @@ mod tests {
             node(Reply::Nil, 7003),
             node(text(""), 7004),
         ]);
-        let found = range(&entry, &endpoint()).unwrap();
+        let found = range(&entry, &endpoint(), &mut Vec::new()).unwrap();
         assert_eq!((found.first, found.last), (0, 5460));
         assert_eq!(found.master, ("10.0.0.1".to_owned(), 7000));
         let here = |port| ("127.0.0.1".to_owned(), port);
@@ -201,10 +245,24 @@ mod tests {
     }
 
     #[test]
-    fn a_node_tells_which_slots_are_coming() {
+    fn a_node_tells_what_it_has_and_what_is_coming() {
         let nodes = "a 127.0.0.1:1@2 master - 0 1 1 connected 0-5 [7-<-x]\n\
-            b 127.0.0.1:3@4 myself,master - 0 1 2 connected 6-9 [93-<-a] [94->-a] [95-<-a]\n";
-        let slots: Vec<u16> = parse_importing(nodes).iter().collect();
-        assert_eq!(slots, [93, 95]);
+            b 127.0.0.1:3@4 myself,master - 0 1 2 connected 6-8 10 [93-<-a] [94->-a] [95-<-a]\n";
+        let slots: Vec<u16> = parse_held(nodes).iter().collect();
+        assert_eq!(slots, [6, 7, 8, 10, 93, 95]);
+    }
+
+    #[test]
+    fn a_master_without_slots_is_idle() {
+        let nodes = "a 10.0.0.1:1@2 myself,master - 0 1 1 connected 0-16383 [7->-c]\n\
+            b 10.0.0.2:3@4 slave a 0 1 1 connected\n\
+            c 10.0.0.3:5@6,name master - 0 1 3 connected [7-<-a]\n\
+            d 10.0.0.4:7@8 master,fail - 0 1 4 connected\n\
+            e :9@10 master - 0 1 5 connected\n";
+        let place = |host: &str, port| (host.to_owned(), port);
+        assert_eq!(
+            idle(nodes, &endpoint()),
+            [place("10.0.0.3", 5), place("127.0.0.1", 9)]
+        );
     }
 }

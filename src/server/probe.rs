@@ -271,6 +271,7 @@ impl Probe<'_> {
         }
         if needs.cluster && (needs.reads || needs.writes) {
             self.need("ASKING", &["ASKING"]).await?;
+            self.need("CLUSTER NODES", &["CLUSTER", "NODES"]).await?;
         }
         if needs.replica {
             self.need("READONLY", &["READONLY"]).await?;

@@ -19,7 +19,7 @@ use crate::deal::Inlets;
 use crate::entry::Key;
 use crate::error::RunError;
 use crate::filter::Filter;
-use crate::nodes::{Node, Nodes, importing};
+use crate::nodes::{Node, Nodes, slots_held};
 use crate::retry::Backoff;
 use crate::signal::Stop;
 use crate::slots::SlotSet;
@@ -167,13 +167,13 @@ impl ScanStage {
             // What is no longer so is seen at the end.
             let routes = self.nodes.routes();
             let mut scans = JoinSet::new();
-            for master in routes.masters() {
-                let own = routes.written_at(&master);
+            let idle = routes.idle().iter().cloned();
+            for master in routes.masters().into_iter().chain(idle) {
+                let mut own = routes.written_at(&master);
                 let reader = own.iter().next().and_then(|slot| routes.reader(slot));
-                let Some(reader) = reader else { continue };
-                let mut own = own.clone();
+                let reader = reader.unwrap_or(&master).clone();
                 own.retain(&left);
-                if own.is_empty() && !self.has_some_on_their_way(&master, &left).await {
+                if own.is_empty() && !self.holds_some(&master, &left).await {
                     continue;
                 }
                 let scan = NodeScan {
@@ -220,13 +220,13 @@ impl ScanStage {
         }
     }
 
-    /// Whether a node that has none of these slots has keys of them, which are on their way to it.
-    async fn has_some_on_their_way(&self, node: &Node, slots: &SlotSet) -> bool {
+    /// Whether a node that is not known to have any of these slots has some after all, or will.
+    async fn holds_some(&self, node: &Node, slots: &SlotSet) -> bool {
         let Ok(mut connection) = connect(node.link().endpoint()).await else {
             return false;
         };
-        let coming = importing(&mut connection).await.unwrap_or_default();
-        coming.iter().any(|slot| slots.contains(slot))
+        let held = slots_held(&mut connection).await.unwrap_or_default();
+        held.iter().any(|slot| slots.contains(slot))
     }
 
     /// What is known of the cluster is what it is now, and somebody has each of these slots.

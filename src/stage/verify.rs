@@ -106,7 +106,8 @@ impl Suspects {
             .extend(keys);
     }
 
-    fn add(&self, suspects: Vec<Suspect>) {
+    /// Keys differ.
+    pub fn add(&self, suspects: Vec<Suspect>) {
         self.found
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

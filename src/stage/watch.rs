@@ -15,7 +15,7 @@ use crate::entry::{Cause, Mark};
 use crate::error::{ConnectError, Lost};
 use crate::filter::{Filter, glob_matches};
 use crate::follow::Torn;
-use crate::nodes::{Node, Nodes, importing};
+use crate::nodes::{Node, Nodes, slots_held};
 use crate::retry::Backoff;
 use crate::server::{Class, Seen, Way, subscription, tracking};
 use crate::slots::SlotSet;
@@ -82,8 +82,8 @@ pub struct Heard {
     pub client: Option<i64>,
     /// The server's `run_id`, where INFO is allowed.
     pub server: Option<String>,
-    /// In a cluster: slots that are on their way to this node.
-    pub importing: SlotSet,
+    /// In a cluster: slots that the node has, and those that are on their way to it.
+    pub slots: SlotSet,
 }
 
 /// How a watch is held.
@@ -209,11 +209,7 @@ impl WatchStage {
             Reply::Integer(client) => Some(client),
             Reply::Nil | Reply::Bytes(_) | Reply::Error(_) | Reply::Array(_) => None,
         };
-        let importing = if self.nodes.is_cluster() {
-            importing(&mut connection).await?
-        } else {
-            SlotSet::default()
-        };
+        let slots = self.slots_held(&mut connection).await?;
         let words = match self.post.way {
             Way::Keyspace => vec![
                 b"PSUBSCRIBE".to_vec(),
@@ -228,9 +224,27 @@ impl WatchStage {
         let heard = Heard {
             client,
             server,
-            importing,
+            slots,
         };
         Ok((connection, heard))
+    }
+
+    /// The slots whose changes this node tells of, by its own word or, of a replica, its master's.
+    async fn slots_held(&self, connection: &mut Connection) -> Result<SlotSet, ConnectError> {
+        if !self.nodes.is_cluster() {
+            return Ok(SlotSet::default());
+        }
+        let routes = self.nodes.routes();
+        let own = routes.read_at(&self.node);
+        let master = own.iter().next().and_then(|slot| routes.master(slot));
+        match master.filter(|master| master.number() != self.post.node) {
+            Some(master) => match connect(master.link().endpoint()).await {
+                Ok(mut connection) => Ok(slots_held(&mut connection).await?),
+                // It may be what failed: what is known will do until another takes over.
+                Err(_) => Ok(own),
+            },
+            None => Ok(slots_held(connection).await?),
+        }
     }
 
     async fn listen(&mut self, mut connection: Connection) -> Ended {

@@ -11,11 +11,13 @@ use crate::wire::{Connection, Outgoing, Reply};
 pub(super) struct Questions<'a> {
     out: &'a mut Outgoing,
     count: usize,
+    asking: bool,
 }
 
 impl Questions<'_> {
     /// One command.
     pub(super) fn ask(&mut self, words: &[&[u8]]) {
+        self.prefix();
         self.out.words(words);
         self.count += 1;
     }
@@ -26,6 +28,7 @@ impl Questions<'_> {
         head: &[&[u8]],
         tail: impl ExactSizeIterator<Item = &'w Bytes>,
     ) {
+        self.prefix();
         self.out.command(head.len() + tail.len());
         for word in head {
             self.out.word(word);
@@ -34,6 +37,12 @@ impl Questions<'_> {
             self.out.value(word);
         }
         self.count += 1;
+    }
+
+    fn prefix(&mut self) {
+        if self.asking {
+            self.out.words(&[b"ASKING"]);
+        }
     }
 
     /// Commands so far.
@@ -46,16 +55,23 @@ impl Questions<'_> {
 pub(super) struct Sides<'a> {
     pub(super) source: &'a mut Connection,
     pub(super) target: &'a mut Connection,
+    /// Keys are on their way to the source's node, and to the target's: it must be asked for each.
+    pub(super) asking: (bool, bool),
 }
 
 impl Sides<'_> {
     /// Where the next commands for the source and for the target go.
     pub(super) fn questions(&mut self) -> (Questions<'_>, Questions<'_>) {
-        let questions = |connection| Questions {
+        let questions = |connection, asking| Questions {
             out: Connection::outgoing(connection),
             count: 0,
+            asking,
         };
-        (questions(self.source), questions(self.target))
+        let (source, target) = self.asking;
+        (
+            questions(self.source, source),
+            questions(self.target, target),
+        )
     }
 
     /// Sends what was asked, and waits for so many answers of the source and of the target.
@@ -65,8 +81,11 @@ impl Sides<'_> {
         target: usize,
     ) -> Result<(Answers, Answers), (Side, Lost)> {
         // Not try_join: the side that goes on is left with nothing in flight.
-        let (source, target) =
-            tokio::join!(collect(self.source, source), collect(self.target, target));
+        let (of_source, of_target) = self.asking;
+        let (source, target) = tokio::join!(
+            collect(self.source, source, of_source),
+            collect(self.target, target, of_target)
+        );
         Ok((
             Answers::new(Side::Source, source.map_err(|lost| (Side::Source, lost))?),
             Answers::new(Side::Target, target.map_err(|lost| (Side::Target, lost))?),
@@ -74,10 +93,17 @@ impl Sides<'_> {
     }
 }
 
-async fn collect(connection: &mut Connection, count: usize) -> Result<Vec<Reply>, Lost> {
+async fn collect(
+    connection: &mut Connection,
+    count: usize,
+    asking: bool,
+) -> Result<Vec<Reply>, Lost> {
     let mut replies = Vec::with_capacity(count);
     let mut transient = None;
     for _ in 0..count {
+        if asking {
+            connection.reply().await?;
+        }
         let reply = connection.reply().await?;
         if let Reply::Error(error) = &reply
             && transient.is_none()

@@ -49,7 +49,8 @@ impl Extra {
     }
 
     /// The source's name of a key of the target, if the run would write it.
-    fn source_name(&self, target: &Bytes, kind: Option<&[u8]>) -> Option<Bytes> {
+    #[must_use]
+    pub fn source_name(&self, target: &Bytes, kind: Option<&[u8]>) -> Option<Bytes> {
         let kind_fits = self.kinds.is_empty()
             || kind.is_some_and(|kind| self.kinds.iter().any(|wanted| wanted.as_bytes() == kind));
         let name = self.rename.invert(target, kind)?;
