@@ -252,18 +252,27 @@ impl Cluster {
         });
     }
 
-    /// Waits until every replica has all that its master has. Nobody may write meanwhile.
+    /// Waits until every replica has all that its master has, and every node tells clients of it: not before it has heard of the
+    /// replica's offset. Nobody may write meanwhile.
     pub(crate) fn replicated(&self) {
-        let replicas = self.replicas();
+        let (view, replicas) = (self.view(), self.replicas());
         for master in self.masters() {
-            let view = self.view();
-            let own = |node: &&Arc<Node>| view.master_of(&node.id) == Some(&master.id);
             let wanted = master.info("master_repl_offset");
+            let own = |node: &&Arc<Node>| view.master_of(&node.id) == Some(&master.id);
             for replica in replicas.iter().filter(own) {
                 wait::until("the replica has everything", || {
                     (replica.info("slave_repl_offset") == wanted).then_some(())
                 });
             }
+        }
+        for node in self.running() {
+            wait::until("a node tells of every replica", || {
+                let slots: redis::Value = node.run("CLUSTER SLOTS");
+                let slots = format!("{slots:?}");
+                let told =
+                    |replica: &Arc<Node>| slots.contains(&format!("int({})", replica.port()));
+                replicas.iter().all(told).then_some(())
+            });
         }
     }
 

@@ -462,15 +462,7 @@ impl Drop for Server {
     fn drop(&mut self) {
         if std::thread::panicking() {
             let log = self.log();
-            // From the last start on, without what a server says of the machine before it is ready.
-            let lines: Vec<&str> = log.lines().collect();
-            let ready = lines
-                .iter()
-                .rposition(|line| line.contains("Ready to accept connections"));
-            let first = ready
-                .unwrap_or_default()
-                .max(lines.len().saturating_sub(40));
-            let last = lines.get(first..).unwrap_or_default();
+            let last = last_lines(&log);
             eprintln!(
                 "---- log of {:?} on port {}\n{}",
                 self.version,
@@ -485,6 +477,19 @@ impl Drop for Server {
             let _ = child.wait();
         }
     }
+}
+
+/// What of a log tells why a test failed: the report of a crash, or its end from the last start on, without what a server says of
+/// the machine before it is ready.
+fn last_lines(log: &str) -> Vec<&str> {
+    let lines: Vec<&str> = log.lines().collect();
+    let place = |text: &str| lines.iter().rposition(|line| line.contains(text));
+    if let Some(crash) = place("BUG REPORT START") {
+        return lines.into_iter().skip(crash).take(80).collect();
+    }
+    let first = place("Ready to accept connections").unwrap_or_default();
+    let first = first.max(lines.len().saturating_sub(40));
+    lines.into_iter().skip(first).collect()
 }
 
 /// Sends a signal by name (`TERM`, `STOP`) to a process that this test started.

@@ -76,7 +76,7 @@ pub(crate) fn size() -> Size {
             cluster_keys: 20_000,
             cluster_load: Duration::from_secs(30),
             cluster_slots: 1_000,
-            cluster_snapshot: 300_000,
+            cluster_snapshot: 100_000,
         }
     } else {
         Size {
@@ -101,7 +101,7 @@ pub(crate) fn size() -> Size {
             cluster_keys: 4_000,
             cluster_load: Duration::from_secs(2),
             cluster_slots: 200,
-            cluster_snapshot: 20_000,
+            cluster_snapshot: 15_000,
         }
     }
 }

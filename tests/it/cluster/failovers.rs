@@ -1,7 +1,7 @@
 //! Masters of either side die or step down while applications write: their replicas take over, and nothing is missing.
 
 use super::{Pair, deleting, keeping};
-use crate::clusters::{Cluster, each_version};
+use crate::clusters::{Cluster, each_version, together};
 use crate::data;
 use crate::live::reconnects::{PATIENT, had_gaps};
 use crate::live::{Report, listens, live, scanned};
@@ -10,9 +10,8 @@ use crate::store::Store;
 
 each_version![
     a_master_of_the_source_dies,
-    a_master_of_the_source_steps_down,
     a_master_of_the_target_dies,
-    a_master_of_the_target_steps_down,
+    masters_of_both_sides_step_down,
 ];
 
 fn a_master_of_the_source_dies(version: Version) {
@@ -24,15 +23,6 @@ fn a_master_of_the_source_dies(version: Version) {
         pair.source.failover_by_kill(&master);
         progress.more(500);
         pair.source.restart(&master);
-    });
-    had_gaps(&pair.equal(&output), 1);
-}
-
-fn a_master_of_the_source_steps_down(version: Version) {
-    let pair = Pair::new(version);
-    let output = pair.through(keeping(), pair.live(), |_| {
-        let replica = pair.source.replica_of(&pair.source.node(1));
-        pair.source.failover_by_command(&replica);
     });
     had_gaps(&pair.equal(&output), 1);
 }
@@ -49,26 +39,28 @@ fn a_master_of_the_target_dies(version: Version) {
     pair.equal(&output);
 }
 
-fn a_master_of_the_target_steps_down(version: Version) {
+fn masters_of_both_sides_step_down(version: Version) {
     let pair = Pair::new(version);
-    let output = pair.through(deleting(), pair.live(), |_| {
-        let replica = pair.target.replica_of(&pair.target.node(1));
-        pair.target.failover_by_command(&replica);
-    });
-    pair.equal(&output);
-}
-
-#[test]
-fn masters_of_both_sides_die_one_after_another() {
-    let pair = Pair::new(Version::Redis70);
     let output = pair.through(keeping(), pair.live(), |progress| {
-        for index in [0, 2] {
-            pair.source.failover_by_kill(&pair.source.node(index));
-            pair.target.failover_by_kill(&pair.target.node(index));
+        for cluster in [&pair.source, &pair.target] {
+            let replica = cluster.replica_of(&cluster.node(1));
+            cluster.failover_by_command(&replica);
             progress.more(500);
         }
     });
-    had_gaps(&pair.equal(&output), 2);
+    had_gaps(&pair.equal(&output), 1);
+}
+
+#[test]
+fn masters_of_both_sides_die_at_once() {
+    let pair = Pair::new(Version::Redis70);
+    let output = pair.through(keeping(), pair.live(), |_| {
+        let dies = |cluster: &Cluster, index| {
+            cluster.failover_by_kill(&cluster.node(index));
+        };
+        together(|| dies(&pair.source, 0), || dies(&pair.target, 2));
+    });
+    had_gaps(&pair.equal(&output), 1);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{EQUAL, fill};
 use crate::clusters::{Cluster, slot, together};
 use crate::data;
-use crate::riot::{Output, Riot, replicate};
+use crate::riot::{Output, Riot, Running, replicate};
 use crate::servers::{Server, Version};
 use crate::size::size;
 use crate::store::Store;
@@ -32,6 +32,16 @@ fn ends_badly(output: &Output, side: &str) {
     assert!(!panics, "a panic\n{output}");
 }
 
+/// From the server to the cluster and back, at once.
+fn both_ways_end_badly(server: &Server, cluster: &Cluster) {
+    let (to, from) = (
+        impatient(server, cluster).spawn(),
+        impatient(cluster, server).spawn(),
+    );
+    ends_badly(&to.finish(), "target");
+    ends_badly(&from.finish(), "source");
+}
+
 /// Waits until every node says of the cluster's state that it is this.
 fn has_state(cluster: &Cluster, state: &str) {
     let wanted = format!("cluster_state:{state}");
@@ -53,18 +63,16 @@ fn a_slot_without_a_master() {
     fill(&server);
     cluster.lose_slot(slot(b"mixed:1"));
     has_state(&cluster, "fail");
-    ends_badly(&impatient(&server, &cluster).run(), "target");
-    ends_badly(&impatient(&cluster, &server).run(), "source");
+    both_ways_end_badly(&server, &cluster);
 
     // The other slots work: all but that slot's keys could arrive, and that is no good end.
     cluster.tell_all("CONFIG SET cluster-require-full-coverage no");
     has_state(&cluster, "ok");
-    ends_badly(&impatient(&server, &cluster).run(), "target");
-    ends_badly(&impatient(&cluster, &server).run(), "source");
+    both_ways_end_badly(&server, &cluster);
 }
 
 /// A snapshot that lasts some seconds, once it has begun.
-fn slow(riot: Riot, target: &dyn Store) -> crate::riot::Running {
+fn slow(riot: Riot, target: &dyn Store) -> Running {
     let running = riot.words(["--rate", "5000"]).spawn();
     wait::until("some keys have arrived", || {
         (target.count() > 1000).then_some(())
@@ -72,39 +80,39 @@ fn slow(riot: Riot, target: &dyn Store) -> crate::riot::Running {
     running
 }
 
-#[test]
-fn a_node_that_is_lost_for_good_ends_the_run() {
-    let start = || {
-        Cluster::with(Version::Redis70, 3, 0)
-            .patience(Duration::from_millis(1500))
-            .start()
+/// A cluster whose nodes are soon taken for lost, though nobody can take over.
+fn hasty() -> Cluster {
+    Cluster::with(Version::Redis70, 3, 0)
+        .patience(Duration::from_millis(1500))
+        .start()
+}
+
+/// A node of the source or of the target dies in the middle.
+fn a_node_is_lost(side: &str) {
+    let (cluster, server) = together(hasty, || Server::start(Version::Redis70));
+    let (source, target): (&dyn Store, &dyn Store) = if side == "source" {
+        (&cluster, &server)
+    } else {
+        (&server, &cluster)
     };
-    for side in ["source", "target"] {
-        let (cluster, server) = together(start, || Server::start(Version::Redis70));
-        let (source, target): (&dyn Store, &dyn Store) = if side == "source" {
-            (&cluster, &server)
-        } else {
-            (&server, &cluster)
-        };
-        data::fill_mixed(source, "mixed:", size().cluster_snapshot);
-        let running = slow(impatient(source, target), target);
-        cluster.node(2).kill();
-        running.finish().exits(3).says(side);
-    }
+    data::fill_mixed(source, "mixed:", size().cluster_snapshot);
+    let running = slow(impatient(source, target), target);
+    cluster.node(2).kill();
+    running.finish().exits(3).says(side);
 }
 
 #[test]
-fn a_node_that_is_held_up_for_a_while_gets_and_gives_everything() {
-    let [source, target] = [(); 2].map(|()| {
-        Cluster::with(Version::Redis70, 3, 0)
-            .patience(Duration::from_millis(1500))
-            .start()
-    });
+fn a_node_that_is_lost_for_good_ends_the_run() {
+    together(|| a_node_is_lost("source"), || a_node_is_lost("target"));
+}
+
+#[test]
+fn nodes_that_are_held_up_for_a_while_get_and_give_everything() {
+    let (source, target) = together(hasty, hasty);
     data::fill_slots(&source);
     data::fill_mixed(&source, "mixed:", size().cluster_snapshot);
+    let running = slow(replicate(&source, &target), &target);
     for cluster in [&source, &target] {
-        target.flush();
-        let running = slow(replicate(&source, &target), &target);
         let (held, other) = (cluster.node(0), cluster.node(1));
         held.pause();
         // Long enough for the others to take it for lost and to refuse commands.
@@ -114,7 +122,7 @@ fn a_node_that_is_held_up_for_a_while_gets_and_gives_everything() {
         });
         held.resume();
         cluster.settle();
-        running.finish().exits(0).prints(EQUAL);
-        data::assert_same(&source, &target);
     }
+    running.finish().exits(0).prints(EQUAL);
+    data::assert_same(&source, &target);
 }

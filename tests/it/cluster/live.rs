@@ -8,8 +8,8 @@ use crate::servers::Version;
 use crate::size::size;
 
 /// One source of so many masters, followed by three runs at once: to a server, a small cluster and a larger one.
-fn followed(version: Version, masters: usize, events: &str) {
-    let [source, alone, three, five] = sides(version, [masters, 0, 3, 5]);
+fn followed(masters: usize, events: &str) {
+    let [source, alone, three, five] = sides(Version::Redis70, [masters, 0, 3, 5]);
     let source = source.as_ref();
     let load = deleting();
     load.fill(source);
@@ -38,35 +38,20 @@ fn followed(version: Version, masters: usize, events: &str) {
 
 #[test]
 fn a_server_is_followed_into_servers_and_clusters() {
-    followed(Version::Redis70, 0, "keyspace");
+    followed(0, "keyspace");
 }
 
 #[test]
 fn a_cluster_of_three_is_followed_into_servers_and_clusters() {
-    followed(Version::Redis70, 3, "keyspace");
+    followed(3, "keyspace");
 }
 
 #[test]
 fn a_cluster_of_five_is_followed_into_servers_and_clusters() {
-    followed(Version::Redis70, 5, "keyspace");
-}
-
-#[test]
-fn a_server_is_followed_by_tracking() {
-    followed(Version::Redis70, 0, "tracking");
+    followed(5, "keyspace");
 }
 
 #[test]
 fn a_cluster_is_followed_by_tracking() {
-    followed(Version::Redis70, 3, "tracking");
-}
-
-#[test]
-fn a_cluster_of_redis_8_0_is_followed() {
-    followed(Version::Redis80, 3, "keyspace");
-}
-
-#[test]
-fn a_cluster_of_valkey_8_1_is_followed() {
-    followed(Version::Valkey81, 3, "tracking");
+    followed(3, "tracking");
 }
