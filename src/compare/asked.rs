@@ -6,14 +6,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::config::Side;
 use crate::entry::Key;
 use crate::error::{Class, Lost, RunError, classify};
 use crate::nodes::{Node, Nodes, Redirect};
 use crate::session::Session;
 use crate::slots::slot;
-use crate::stage::verify::{Extra, Suspect, Suspects};
-use crate::stats::{Difference, DifferenceKind, Step};
+use crate::stage::verify::{Extra, Suspect, Suspects, fail};
+use crate::stats::{Difference, DifferenceKind};
 use crate::types::{self, Doubt, Verdict};
 use crate::wire::Reply;
 
@@ -266,19 +265,10 @@ async fn compare(
             Verdict::Failed(_, error) if classify(error.as_bytes()) == Class::Moved => {
                 left.push(doubt.key);
             }
-            Verdict::Failed(side, error) => fail(session, side, &doubt.key, &error),
+            Verdict::Failed(side, error) => fail(context, side, &doubt.key, &error),
         }
     }
     context.stats.compared(settled);
     suspects.add(found);
     Ok(left)
-}
-
-fn fail(session: &Session<'_>, side: Side, key: &Key, error: &str) {
-    let name = crate::text::printable(&key.name);
-    tracing::error!("not compared: {name}: {side}: {error}");
-    session
-        .context
-        .stats
-        .failed(Step::Compare, &key.name, error);
 }

@@ -362,12 +362,17 @@ impl Probe<'_> {
 
     /// Asks at once for all that will be looked at: over a long way each round trip is felt.
     async fn try_together(&mut self, needs: Needs) -> Result<(), RunError> {
-        let mut commands: Vec<Vec<&str>> = vec![
+        // A replica says MOVED of every key until it is told that it is only read.
+        let mut commands: Vec<Vec<&str>> = Vec::new();
+        if needs.replica && self.node {
+            commands.push(vec!["READONLY"]);
+        }
+        commands.extend([
             vec!["INFO"],
             vec!["DBSIZE"],
             vec!["PEXPIRETIME", KEY],
             vec!["CLIENT", "NO-TOUCH", "ON"],
-        ];
+        ]);
         let mut add = |needed: bool, more: &[&[&'static str]]| {
             if needed {
                 commands.extend(more.iter().map(|words| words.to_vec()));

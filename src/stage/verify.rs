@@ -60,7 +60,7 @@ impl Terms {
 }
 
 /// A key that cannot be compared: told, and counted.
-fn fail(context: &Context, side: Side, key: &Key, error: &str) {
+pub fn fail(context: &Context, side: Side, key: &Key, error: &str) {
     tracing::error!("not compared: {}: {side}: {error}", printable(&key.name));
     context.stats.failed(Step::Compare, &key.name, error);
 }
