@@ -192,7 +192,9 @@ impl Probe<'_> {
             warnings: Vec::new(),
         };
         // On a connection that is not kept: the answer alone counts.
-        profile.no_touch = self.tried(&["CLIENT", "NO-TOUCH", "ON"]).await? == Tried::Allowed;
+        profile.no_touch = !self.node
+            && self.tried(&["CLIENT", "NO-TOUCH", "ON"]).await? == Tried::Allowed
+            && !is_cluster;
         if is_cluster && !self.node {
             return Ok(profile);
         }
@@ -367,12 +369,8 @@ impl Probe<'_> {
         if needs.replica && self.node {
             commands.push(vec!["READONLY"]);
         }
-        commands.extend([
-            vec!["INFO"],
-            vec!["DBSIZE"],
-            vec!["PEXPIRETIME", KEY],
-            vec!["CLIENT", "NO-TOUCH", "ON"],
-        ]);
+        commands.extend([vec!["INFO"], vec!["DBSIZE"], vec!["PEXPIRETIME", KEY]]);
+        let node = self.node;
         let mut add = |needed: bool, more: &[&[&'static str]]| {
             if needed {
                 commands.extend(more.iter().map(|words| words.to_vec()));
@@ -387,6 +385,9 @@ impl Probe<'_> {
         add(needs.reads && needs.texts, &[&["MGET", KEY]]);
         add(needs.writes, &[&RESTORE, &SET, &["DEL", KEY], &SET_UNTIL]);
         add(needs.writes && needs.texts, &[&MSET]);
+        // After all that names a key, and to no node of a cluster: servers up to Redis 8.0 and Valkey 8.1 crash where a
+        // connection that has it on names a key of a slot that is on its way.
+        add(!node, &[&["CLIENT", "NO-TOUCH", "ON"]]);
         // Last: who may not discard stays in it.
         add(
             needs.reads || needs.multi,
