@@ -276,6 +276,8 @@ pub enum Carriage {
     Auto,
     /// Everything by DUMP and RESTORE.
     Dump,
+    /// Everything by the commands of its type.
+    Struct,
 }
 
 /// Lanes, batches, memory, retries.
@@ -287,6 +289,14 @@ pub enum Carriage {
 pub struct Flow {
     /// How values are carried.
     pub carriage: Carriage,
+    /// Keys over this many bytes of MEMORY USAGE move in chunks by their type's commands; `None` is off.
+    pub big_key: Option<NonZeroU64>,
+    /// What is copied by its type's commands is added to what the target has, not put in its place.
+    pub merge: bool,
+    /// Messages of streams keep their ids; without, the target gives new ones.
+    pub stream_ids: bool,
+    /// Streams without messages are left out.
+    pub prune_streams: bool,
     /// `--threads`.
     pub write_lanes: Auto<usize>,
     /// `--batch`, keys.

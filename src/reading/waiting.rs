@@ -182,7 +182,7 @@ fn cost(guess: Guess, key: &Key) -> usize {
 
 fn road(guess: Guess, carriage: Carriage) -> Road {
     match carriage {
-        Carriage::Auto if guess.text => Road::Texts,
-        Carriage::Auto | Carriage::Dump => Road::Payloads,
+        Carriage::Auto | Carriage::Struct if guess.text => Road::Texts,
+        Carriage::Auto | Carriage::Struct | Carriage::Dump => Road::Payloads,
     }
 }

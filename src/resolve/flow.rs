@@ -11,6 +11,7 @@ use crate::config::{
 };
 
 const MEMORY_BUDGET: u64 = 256 << 20;
+const BIG_KEY: u64 = 16 << 20;
 const RETRY_LIMIT: u32 = 3;
 const SKIP_LIMIT: u64 = 1000;
 
@@ -71,6 +72,10 @@ pub(super) fn flow(
         .transpose()?;
     Ok(Flow {
         carriage: carriage(changes)?,
+        big_key: NonZeroU64::new(BIG_KEY),
+        merge: false,
+        stream_ids: true,
+        prune_streams: false,
         write_lanes: auto("--threads", threads.as_deref(), 1024)?,
         write_batch: auto("--batch", batch.as_deref(), 1_000_000)?,
         read_lanes: auto("--read-threads", read_threads.as_deref(), 1024)?,
@@ -106,15 +111,13 @@ fn carriage(changes: &Changes) -> Result<Carriage, UsageError> {
     let Some(text) = changes.carriage.as_deref() else {
         return Ok(Carriage::Auto);
     };
-    let (auto, dump) = (Some(Carriage::Auto), Some(Carriage::Dump));
     let names = [
-        ("auto", auto),
-        ("dump", dump),
-        ("struct", None),
-        ("ds", None),
+        ("auto", Carriage::Auto),
+        ("dump", Carriage::Dump),
+        ("struct", Carriage::Struct),
+        ("ds", Carriage::Struct),
     ];
-    value::named("--type", text, &names)?
-        .ok_or_else(|| UsageError::later("--type struct", "copying by each type's own commands"))
+    value::named("--type", text, &names)
 }
 
 /// A policy, or what a limit without a policy means.
