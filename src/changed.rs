@@ -204,6 +204,11 @@ impl Changed {
         }
     }
 
+    /// A key whose copying takes long: it is not taken again before it is written.
+    pub fn hold(&self, key: &Key) {
+        self.costs.spend(key.road, Duration::ZERO, UNTIL_WRITTEN);
+    }
+
     /// A costly key was read, which took so long: it rests at least until it is written.
     pub fn was_read(&self, key: &Key, took: Duration) {
         self.costs.spend(key.road, took, UNTIL_WRITTEN);

@@ -1,5 +1,7 @@
 //! The lanes that copy keys: built for a whole scan, or for a list of keys.
 
+use std::sync::Arc;
+
 use tokio::task::JoinSet;
 
 use crate::config::Auto;
@@ -9,10 +11,11 @@ use crate::error::RunError;
 use crate::queue::queue;
 use crate::session::{Session, join_all};
 use crate::slots::SlotSet;
-use crate::stage::Home;
+use crate::stage::carry::CarryLane;
 use crate::stage::read::{Inspection, ReadLane};
 use crate::stage::scan::{Ended, Purpose};
 use crate::stage::write::{self, WriteLane};
+use crate::stage::{Handover, Home, Load};
 
 /// Keys of the scan that wait for each lane: few, so that the source still has in its cache what SCAN has just touched.
 const QUEUED_KEYS: usize = 500;
@@ -75,11 +78,23 @@ pub(crate) fn lanes(session: &Session<'_>) -> (Inlets<Vec<Key>>, JoinSet<anyhow:
         Auto::Measured => batch * QUEUED_BATCHES,
     };
     let mut stages = JoinSet::new();
+    let terms = Arc::new(session.copy_terms());
     let mut parcels = Vec::new();
     let (read_deal, write_deal) = &session.deals;
     for lane in 0..write_deal.lanes() {
         let (sender, receiver) = queue::<Parcel>(between, QUEUED_BYTES);
         parcels.push(sender);
+        let handover = Arc::new(Handover::default());
+        for load in [Load::Small, Load::Large] {
+            let carrier = CarryLane::new(
+                context.clone(),
+                (session.source.clone(), session.target.clone()),
+                terms.clone(),
+                handover.clone(),
+                load,
+            );
+            stages.spawn(carrier.run());
+        }
         let lane = WriteLane::new(
             context.clone(),
             Home {
@@ -89,6 +104,7 @@ pub(crate) fn lanes(session: &Session<'_>) -> (Inlets<Vec<Key>>, JoinSet<anyhow:
             },
             session.write_dialect(),
             receiver,
+            handover,
         );
         stages.spawn(lane.run());
     }
@@ -134,5 +150,6 @@ fn inspection(session: &Session<'_>) -> Inspection {
         },
         scan_knows_kind: live && session.scanned_type().is_some(),
         memory_limit: session.config.selection.memory_limit,
+        big_key: session.big_key(),
     }
 }

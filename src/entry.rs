@@ -152,6 +152,8 @@ pub enum Value {
     Text(Bytes),
     /// A DUMP payload.
     Payload(Bytes),
+    /// Not read: it is copied by the commands of its type. Once it is, the bytes that were.
+    ByType(u64),
 }
 
 /// A key with its value and expiry of one instant.
@@ -159,6 +161,8 @@ pub enum Value {
 pub struct Entry {
     /// The name at the target.
     pub key: Key,
+    /// The name at the source, where that is another one.
+    pub origin: Option<Box<Bytes>>,
     /// The value.
     pub value: Value,
     /// Expiry on the source's clock; `None` is none.
@@ -175,7 +179,14 @@ impl Entry {
         match &self.value {
             Value::Gone | Value::Unwanted | Value::Doubtful => 0,
             Value::Text(bytes) | Value::Payload(bytes) => bytes.len(),
+            Value::ByType(bytes) => usize::try_from(*bytes).unwrap_or(usize::MAX),
         }
+    }
+
+    /// The name at the source.
+    #[must_use]
+    pub fn source_name(&self) -> &Bytes {
+        self.origin.as_deref().unwrap_or(&self.key.name)
     }
 
     /// Bytes of memory that the entry holds, for the budget.

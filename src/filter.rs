@@ -4,6 +4,7 @@ use regex::bytes::Regex;
 
 use crate::config::Selection;
 use crate::slots::{SlotSet, slot};
+use crate::temporary::is_temporary;
 
 /// What of the selection riot has to look at itself; pattern and type are left to SCAN.
 #[derive(Debug, Clone)]
@@ -38,17 +39,18 @@ impl Filter {
         }
     }
 
-    /// Every key is wanted: there is nothing to ask.
+    /// Every key is wanted but those under temporary names.
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.open
     }
 
-    /// The key is one to take: its slot is wanted, an include matches it (or there are none), and no exclude does.
+    /// The key is one to take: no temporary name, its slot is wanted, an include matches it (or there are none), and no
+    /// exclude does.
     #[must_use]
     #[inline]
     pub fn wants(&self, key: &[u8]) -> bool {
-        self.open || self.wants_closely(key)
+        !is_temporary(key) && (self.open || self.wants_closely(key))
     }
 
     fn wants_closely(&self, key: &[u8]) -> bool {

@@ -7,7 +7,7 @@ mod dialect;
 pub(crate) mod payload;
 mod waiting;
 
-pub(crate) use self::answer::{Answer, have_expiries};
+pub(crate) use self::answer::{Answer, have_expiries, have_other_databases};
 pub(crate) use self::batch::{Batch, Road};
 pub use self::dialect::Dialect;
 pub(crate) use self::waiting::{Limits, Waiting};

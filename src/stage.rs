@@ -1,5 +1,8 @@
 //! The stages, and what they share: one stage a file, none imports another.
 
+pub mod carry;
+mod graves;
+mod handover;
 mod pipes;
 pub mod read;
 pub mod scan;
@@ -7,6 +10,7 @@ pub mod verify;
 pub mod watch;
 pub mod write;
 
+pub use self::handover::{Handover, Load};
 pub use self::pipes::Home;
 
 use std::sync::Arc;
@@ -17,9 +21,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tracing::{error, info};
 
 use crate::clock::Clocks;
-use crate::config::{Flow, Side, SkipLimit};
+use crate::config::{Carriage, Flow, Side, SkipLimit};
+use crate::entry::{Cause, Entry, Key, Value};
 use crate::error::RunError;
 use crate::follow::Follow;
+use crate::output::KEYS;
 use crate::queue::Budget;
 use crate::signal::Stop;
 use crate::stats::{Stats, Step};
@@ -46,13 +52,21 @@ pub struct Context {
     read_failures: AtomicU64,
     write_failures: AtomicU64,
     over_limit: AtomicBool,
+    /// Payloads that the target refused before it took one.
+    refused_payloads: AtomicU64,
+    takes_payloads: AtomicBool,
+    by_type: AtomicBool,
 }
+
+/// Payloads after which no more are tried, when all were refused.
+const REFUSED: u64 = 100;
 
 impl Context {
     /// A fresh run.
     #[must_use]
     pub fn new(stats: Arc<Stats>, flow: Flow, stop: Stop, follow: Option<Arc<Follow>>) -> Self {
         let budget = Budget::new(flow.memory_budget);
+        let by_type = AtomicBool::new(flow.carriage == Carriage::Struct);
         Self {
             stats,
             flow,
@@ -66,6 +80,9 @@ impl Context {
             read_failures: AtomicU64::new(0),
             write_failures: AtomicU64::new(0),
             over_limit: AtomicBool::new(false),
+            refused_payloads: AtomicU64::new(0),
+            takes_payloads: AtomicBool::new(false),
+            by_type,
         }
     }
 
@@ -118,6 +135,75 @@ impl Context {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take()
+    }
+
+    /// What becomes of the target's key when the source has none; `others`: other databases of the source have keys.
+    fn absence(&self, source: &[u8], key: &Key, others: bool) -> Value {
+        let Some(follow) = &self.follow else {
+            return Value::Gone;
+        };
+        follow.streams.forget(source);
+        if others {
+            follow.other_databases();
+        }
+        match key.mark.cause() {
+            Cause::DoubtfulEvent if others || follow.has_other_databases() => Value::Doubtful,
+            // An event tells nothing of the type that the key had.
+            Cause::Event | Cause::DoubtfulEvent if !follow.wants_all() => Value::Unwanted,
+            Cause::Scan | Cause::Event | Cause::DoubtfulEvent | Cause::Turn => Value::Gone,
+        }
+    }
+
+    /// Whether what is no string is copied by the commands of its type, without another try.
+    #[must_use]
+    pub fn copies_by_type(&self) -> bool {
+        self.by_type.load(Ordering::Relaxed)
+    }
+
+    /// What is no string is copied by the commands of its type from now on.
+    pub fn copy_by_type(&self) {
+        self.by_type.store(true, Ordering::Relaxed);
+    }
+
+    /// The target refused a payload. When it has refused all so far, no more are tried.
+    fn payload_refused(&self, why: &str) {
+        self.stats.payload_refused(1);
+        let refused = self.refused_payloads.fetch_add(1, Ordering::Relaxed) + 1;
+        if refused == REFUSED && !self.takes_payloads.load(Ordering::Relaxed) {
+            self.copy_by_type();
+            let line = format!(
+                "the target refuses the source's payloads ({why}): what is no string is copied by the commands of its type"
+            );
+            info!("{line}");
+            self.stats.note(line);
+        }
+    }
+
+    /// Entries that the target has, or that newer ones stand for.
+    fn succeed(&self, entries: &[Entry]) {
+        if let Some(follow) = &self.follow {
+            follow.written(&self.stats.live, entries);
+        }
+        let deleted = entries
+            .iter()
+            .filter(|entry| entry.value == Value::Gone)
+            .count();
+        let bytes: usize = entries.iter().map(Entry::value_len).sum();
+        self.stats.written((entries.len() - deleted) as u64);
+        self.stats.wrote_bytes(bytes as u64);
+        self.stats.deleted(deleted as u64);
+        if !self.takes_payloads.load(Ordering::Relaxed)
+            && entries
+                .iter()
+                .any(|entry| matches!(entry.value, Value::Payload(_)))
+        {
+            self.takes_payloads.store(true, Ordering::Relaxed);
+        }
+        if self.flow.log_keys {
+            for entry in entries {
+                info!(target: KEYS, "written {}", printable(&entry.key.name));
+            }
+        }
     }
 
     /// A key failed for good: counted, named, and held against `--skip`.

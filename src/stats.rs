@@ -42,6 +42,7 @@ pub struct Stats {
     skipped_dry_run: AtomicU64,
     skipped_unchanged: AtomicU64,
     skipped_other_database: AtomicU64,
+    skipped_empty_stream: AtomicU64,
     failed: AtomicU64,
     bytes_read: AtomicU64,
     bytes_written: AtomicU64,
@@ -52,6 +53,10 @@ pub struct Stats {
     target_reconnects: AtomicU64,
     redone_alone: AtomicU64,
     payload_refused: AtomicU64,
+    by_type: AtomicU64,
+    in_chunks: AtomicU64,
+    read_again: AtomicU64,
+    lost_field_expiries: AtomicU64,
     evicted: AtomicU64,
     compared: AtomicU64,
     compare_failed: AtomicU64,
@@ -129,6 +134,7 @@ impl Stats {
             skipped_dry_run: AtomicU64::default(),
             skipped_unchanged: AtomicU64::default(),
             skipped_other_database: AtomicU64::default(),
+            skipped_empty_stream: AtomicU64::default(),
             failed: AtomicU64::default(),
             bytes_read: AtomicU64::default(),
             bytes_written: AtomicU64::default(),
@@ -139,6 +145,10 @@ impl Stats {
             target_reconnects: AtomicU64::default(),
             redone_alone: AtomicU64::default(),
             payload_refused: AtomicU64::default(),
+            by_type: AtomicU64::default(),
+            in_chunks: AtomicU64::default(),
+            read_again: AtomicU64::default(),
+            lost_field_expiries: AtomicU64::default(),
             evicted: AtomicU64::default(),
             compared: AtomicU64::default(),
             compare_failed: AtomicU64::default(),
@@ -215,6 +225,7 @@ impl Stats {
             SkipReason::DryRun => &self.skipped_dry_run,
             SkipReason::Unchanged => &self.skipped_unchanged,
             SkipReason::OtherDatabase => &self.skipped_other_database,
+            SkipReason::EmptyStream => &self.skipped_empty_stream,
         }
         .fetch_add(keys, Relaxed);
     }
@@ -277,6 +288,19 @@ impl Stats {
     /// Keys whose payload the target refused.
     pub fn payload_refused(&self, keys: u64) {
         self.payload_refused.fetch_add(keys, Relaxed);
+    }
+
+    /// A key was copied by the commands of its type.
+    pub fn copied_by_type(&self, in_chunks: bool, lost_field_expiries: u64) {
+        self.by_type.fetch_add(1, Relaxed);
+        self.in_chunks.fetch_add(u64::from(in_chunks), Relaxed);
+        self.lost_field_expiries
+            .fetch_add(lost_field_expiries, Relaxed);
+    }
+
+    /// A key changed while it was read in chunks: it is read again.
+    pub fn read_again(&self) {
+        self.read_again.fetch_add(1, Relaxed);
     }
 
     /// Keys that the target evicted since the run began, by its own counter.
@@ -346,6 +370,7 @@ impl Stats {
                 dry_run: get(&self.skipped_dry_run),
                 unchanged: get(&self.skipped_unchanged),
                 other_database: get(&self.skipped_other_database),
+                empty_stream: get(&self.skipped_empty_stream),
             },
             failed: get(&self.failed),
             bytes_read: get(&self.bytes_read),
@@ -358,6 +383,10 @@ impl Stats {
             },
             redone_alone: get(&self.redone_alone),
             payload_refused: get(&self.payload_refused),
+            by_type: get(&self.by_type),
+            in_chunks: get(&self.in_chunks),
+            read_again: get(&self.read_again),
+            lost_field_expiries: get(&self.lost_field_expiries),
             evicted_keys: get(&self.evicted),
             compared: get(&self.compared),
             compare_failed: get(&self.compare_failed),

@@ -49,6 +49,11 @@ impl Streams {
             bytes: payload.len(),
             groups: payload::has_groups(payload).unwrap_or(true),
         };
+        self.remember(name, now)
+    }
+
+    /// `true`: it is as it was.
+    fn remember(&self, name: &Bytes, now: Stream) -> bool {
         let mut turns = lock(&self.state);
         if let Some(stream) = turns.seen.get_mut(name) {
             return std::mem::replace(stream, now).digest == now.digest;
@@ -64,8 +69,24 @@ impl Streams {
         false
     }
 
+    /// A stream was copied by its own commands.
+    pub fn copied(&self, name: &Bytes, digest: u64, bytes: usize, groups: bool) {
+        let stream = Stream {
+            digest,
+            bytes,
+            groups,
+        };
+        self.remember(name, stream);
+    }
+
+    /// What was copied of a stream last.
+    #[must_use]
+    pub fn digest(&self, name: &[u8]) -> Option<u64> {
+        lock(&self.state).seen.get(name).map(|stream| stream.digest)
+    }
+
     /// The key is gone.
-    pub fn forget(&self, name: &Bytes) {
+    pub fn forget(&self, name: &[u8]) {
         let mut turns = lock(&self.state);
         if !turns.seen.is_empty() {
             turns.seen.remove(name);

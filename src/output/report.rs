@@ -208,10 +208,46 @@ fn exceptions(counts: &Counts) -> Vec<String> {
         format!("{} written again one by one", keys(counts.redone_alone)),
     );
     tell(
+        skipped.empty_stream,
+        format!(
+            "{} without messages, left out",
+            count(skipped.empty_stream, "stream", "streams")
+        ),
+    );
+    tell(
+        counts.by_type,
+        format!(
+            "{} copied by the commands of their types",
+            keys(counts.by_type)
+        ),
+    );
+    tell(
         counts.payload_refused,
         format!(
-            "{} with a payload the target refused",
+            "{} with a payload that the target refused",
             keys(counts.payload_refused)
+        ),
+    );
+    tell(
+        counts.in_chunks,
+        format!("{} copied in chunks", keys(counts.in_chunks)),
+    );
+    tell(
+        counts.read_again,
+        format!(
+            "{} read again, because they changed while they were read",
+            keys(counts.read_again)
+        ),
+    );
+    tell(
+        counts.lost_field_expiries,
+        format!(
+            "{} without their expiry, which the target cannot hold (HPEXPIREAT: Redis 7.4, Valkey 9)",
+            count(
+                counts.lost_field_expiries,
+                "field of a hash",
+                "fields of hashes"
+            )
         ),
     );
     tell(

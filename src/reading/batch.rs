@@ -12,6 +12,8 @@ use crate::wire::{Connection, Span, Token};
 pub(crate) enum Road {
     /// Type and memory alone, to decide.
     Inspect,
+    /// Memory alone: what is not too large is read by DUMP.
+    Weigh,
     /// Strings, by MGET.
     Texts,
     /// What MGET did not answer: the expiry tells what is gone from what is no string.
@@ -22,7 +24,7 @@ pub(crate) enum Road {
 
 impl Road {
     /// Whether it answers strings as they are.
-    pub(super) fn is_texts(self) -> bool {
+    pub(crate) fn is_texts(self) -> bool {
         matches!(self, Self::Texts | Self::Doubts)
     }
 }

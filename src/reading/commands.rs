@@ -21,7 +21,7 @@ impl Batch {
         // Without TIME, a PTTL counts from the earliest instant at which it can have been read: from now.
         self.clock = if dialect.pexpiretime { 0 } else { now };
         match self.road {
-            Road::Inspect => self.encode_inspection(dialect, out),
+            Road::Inspect | Road::Weigh => self.encode_inspection(dialect, out),
             Road::Texts | Road::Doubts | Road::Payloads => self.encode_reads(dialect, out),
         }
     }
@@ -36,7 +36,7 @@ impl Batch {
 
     fn encode_inspection(&mut self, dialect: Dialect, out: &mut Outgoing) {
         let keys = self.keys.len();
-        if dialect.kinds {
+        if dialect.kinds && self.road == Road::Inspect {
             self.each(out, b"TYPE", Column::Kind);
         }
         let Some(samples) = dialect.memory else {

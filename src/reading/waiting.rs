@@ -38,6 +38,7 @@ pub(crate) struct Waiting {
     /// Keys of shapes that nothing is known of.
     strangers: VecDeque<Key>,
     inspect: Pile,
+    weigh: Pile,
     texts: Pile,
     doubts: Pile,
     payloads: Pile,
@@ -50,6 +51,7 @@ impl Waiting {
             ready: VecDeque::new(),
             strangers: VecDeque::new(),
             inspect: Pile::default(),
+            weigh: Pile::default(),
             texts: Pile::default(),
             doubts: Pile::default(),
             payloads: Pile::default(),
@@ -62,6 +64,7 @@ impl Waiting {
         ready
             + self.strangers.len()
             + self.inspect.keys.len()
+            + self.weigh.keys.len()
             + self.texts.keys.len()
             + self.doubts.keys.len()
             + self.payloads.keys.len()
@@ -76,6 +79,7 @@ impl Waiting {
     pub(crate) fn add(&mut self, key: Key, road: Road, bytes: usize) {
         let pile = match road {
             Road::Inspect => &mut self.inspect,
+            Road::Weigh => &mut self.weigh,
             Road::Texts => &mut self.texts,
             Road::Doubts => &mut self.doubts,
             Road::Payloads => &mut self.payloads,
@@ -150,6 +154,7 @@ impl Waiting {
         }
         let piles = [
             (Road::Inspect, &mut self.inspect),
+            (Road::Weigh, &mut self.weigh),
             (Road::Texts, &mut self.texts),
             (Road::Doubts, &mut self.doubts),
             (Road::Payloads, &mut self.payloads),
@@ -163,6 +168,7 @@ impl Waiting {
     pub(crate) fn drain(&mut self) -> Vec<Key> {
         let piles = [
             (Road::Inspect, &mut self.inspect),
+            (Road::Weigh, &mut self.weigh),
             (Road::Texts, &mut self.texts),
             (Road::Doubts, &mut self.doubts),
             (Road::Payloads, &mut self.payloads),
@@ -182,7 +188,9 @@ fn cost(guess: Guess, key: &Key) -> usize {
 
 fn road(guess: Guess, carriage: Carriage) -> Road {
     match carriage {
-        Carriage::Auto | Carriage::Struct if guess.text => Road::Texts,
-        Carriage::Auto | Carriage::Struct | Carriage::Dump => Road::Payloads,
+        Carriage::Auto if guess.text => Road::Texts,
+        // What is no string is not read by the lanes.
+        Carriage::Struct => Road::Texts,
+        Carriage::Auto | Carriage::Dump => Road::Payloads,
     }
 }

@@ -185,6 +185,9 @@ impl Probe<'_> {
             pxat: false,
             multi: false,
             time: clock_offset.is_some(),
+            dumps: false,
+            restores: false,
+            weighs: false,
             no_touch: false,
             scan_type: false,
             searches: false,
@@ -262,8 +265,18 @@ impl Probe<'_> {
         if needs.memory {
             self.need("MEMORY USAGE", &["MEMORY", "USAGE", KEY]).await?;
         }
+        if needs.weighs {
+            let tried = self.tried(&["MEMORY", "USAGE", KEY]).await?;
+            profile.weighs = !matches!(tried, Tried::Denied | Tried::Unknown);
+        }
         if needs.reads {
-            self.need("DUMP", &["DUMP", KEY]).await?;
+            if needs.dumps {
+                self.need("DUMP", &["DUMP", KEY]).await?;
+                profile.dumps = true;
+            } else {
+                let tried = self.tried(&["DUMP", KEY]).await?;
+                profile.dumps = !matches!(tried, Tried::Denied | Tried::Unknown);
+            }
             if needs.texts {
                 self.need("MGET", &["MGET", KEY]).await?;
                 if needs.cluster {
@@ -297,8 +310,14 @@ impl Probe<'_> {
         info: &Info,
         profile: &mut Profile,
     ) -> Result<(), RunError> {
-        let restore = self.need_said("RESTORE", &RESTORE).await?;
-        if let Some(said) = restore {
+        let restore = self.tried(&RESTORE).await?;
+        profile.restores = !matches!(restore, Tried::Denied | Tried::Unknown);
+        let set = self.need_said("SET", &SET).await?;
+        let said = match restore {
+            Tried::Said(said) => Some(said),
+            Tried::Allowed | Tried::Unknown | Tried::Denied => set,
+        };
+        if let Some(said) = said {
             if said.starts_with("READONLY")
                 || info.text("role") == Some("slave") && info.text("slave_read_only") == Some("1")
             {
@@ -315,7 +334,6 @@ impl Probe<'_> {
                     .push(format!("the {} is out of memory now: {said}", self.side()));
             }
         }
-        self.need("SET", &SET).await?;
         if needs.texts {
             self.need("MSET", &MSET).await?;
         }
@@ -380,7 +398,7 @@ impl Probe<'_> {
         add(needs.searches, &[&["EXISTS", KEY]]);
         add(needs.scan_type, &[&SCAN_TYPE]);
         add(needs.kinds, &[&["TYPE", KEY]]);
-        add(needs.memory, &[&["MEMORY", "USAGE", KEY]]);
+        add(needs.memory || needs.weighs, &[&["MEMORY", "USAGE", KEY]]);
         add(needs.reads, &[&["DUMP", KEY]]);
         add(needs.reads && needs.texts, &[&["MGET", KEY]]);
         add(needs.writes, &[&RESTORE, &SET, &["DEL", KEY], &SET_UNTIL]);

@@ -17,6 +17,10 @@ pub struct Needs {
     pub scans: bool,
     /// Keys may have to be looked for, after a gap: SCAN and EXISTS.
     pub searches: bool,
+    /// Values are compared by their payloads: DUMP cannot be done without.
+    pub dumps: bool,
+    /// Big keys are known by MEMORY USAGE, where that is allowed.
+    pub weighs: bool,
     /// Strings may go by MGET.
     pub texts: bool,
     /// Keys are written.
@@ -72,6 +76,12 @@ pub struct Profile {
     pub multi: bool,
     /// TIME is allowed.
     pub time: bool,
+    /// DUMP is allowed.
+    pub dumps: bool,
+    /// RESTORE is allowed.
+    pub restores: bool,
+    /// MEMORY USAGE is allowed, where that was asked.
+    pub weighs: bool,
     /// It has CLIENT NO-TOUCH.
     pub no_touch: bool,
     /// It has SCAN … TYPE.
@@ -118,6 +128,9 @@ impl Profile {
             pxat: self.pxat && other.pxat,
             multi: self.multi && other.multi,
             time: self.time && other.time,
+            dumps: self.dumps && other.dumps,
+            restores: self.restores && other.restores,
+            weighs: self.weighs && other.weighs,
             no_touch: self.no_touch && other.no_touch,
             scan_type: self.scan_type && other.scan_type,
             searches: self.searches && other.searches,

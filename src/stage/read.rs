@@ -19,12 +19,12 @@ use self::pipe::ReadPipe;
 use super::Context;
 use super::pipes::{Home, any_moved};
 use crate::clock;
-use crate::config::{Auto, Side};
+use crate::config::{Auto, Carriage, Side};
 use crate::deal::Inlets;
 use crate::entry::{Key, Parcel};
 use crate::error::{Lost, RunError};
 use crate::nodes::{Node, Routes};
-use crate::queue::Receiver;
+use crate::queue::{Lease, Receiver};
 pub use crate::reading::Dialect;
 use crate::reading::{
     Answer, BATCH_BYTES, BATCH_KEYS, Batch, LONG, LONG_EXTRA, Limits, Road, Waiting,
@@ -47,7 +47,25 @@ pub struct Inspection {
     pub scan_knows_kind: bool,
     /// Bytes of MEMORY USAGE over which a key is skipped.
     pub memory_limit: Option<NonZeroU64>,
+    /// Bytes of MEMORY USAGE over which a key is copied in chunks, by the commands of its type.
+    pub big_key: Option<NonZeroU64>,
 }
+
+/// What is looked at of a key before it is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum First {
+    /// Nothing: it is read.
+    Nothing,
+    /// Nothing: it is copied by the commands of its type.
+    ByType,
+    /// Type, memory, or both.
+    Inspect,
+    /// Its memory: it is no string.
+    Weigh,
+}
+
+/// A string that may have so many bytes is weighed before it is read.
+const HEAVY: u32 = 1 << 20;
 
 impl Inspection {
     /// Whether keys of this type are taken.
@@ -74,6 +92,8 @@ pub struct ReadLane {
     shapes: Shapes,
     /// Keys of a batch.
     keys: usize,
+    /// Keys that are not read here, but copied by the commands of their types.
+    by_type: Vec<Key>,
     /// Keys that another node has than was asked: they are sent there once nothing is in flight.
     astray: Vec<Key>,
     /// Keys that one other node is asked for, once nothing is in flight.
@@ -154,6 +174,7 @@ impl ReadLane {
             outputs,
             shapes: Shapes::default(),
             keys,
+            by_type: Vec::new(),
             astray: Vec::new(),
             detours: Vec::new(),
             detouring: false,
@@ -209,6 +230,7 @@ impl ReadLane {
             self.detouring = false;
             self.fill(pipes);
         }
+        self.send_by_type().await?;
         let mut place = 0;
         while let Some(pipe) = pipes.get_mut(place) {
             match self.take_answers(pipe).await {
@@ -228,7 +250,10 @@ impl ReadLane {
             return Ok(!waiting);
         }
         match self.wait(pipes).await {
-            Step::Keys(Some(keys)) => self.take_in(keys, pipes),
+            Step::Keys(Some(keys)) => {
+                self.take_in(keys, pipes);
+                self.send_by_type().await?;
+            }
             Step::Keys(None) => self.open = false,
             Step::Moved(_, Ok(())) => {}
             Step::Moved(place, Err(lost)) => self.recover(pipes, place, lost).await?,
@@ -257,6 +282,7 @@ impl ReadLane {
 
     fn take_in(&mut self, keys: Vec<Key>, pipes: &mut [ReadPipe]) {
         let carriage = self.dialect.carriage;
+        let by_type = self.context.copies_by_type();
         for key in keys {
             let place = match pipes.len() {
                 1 => 0,
@@ -267,13 +293,45 @@ impl ReadLane {
                 self.astray.push(key);
                 continue;
             };
-            if self.inspection.is_needed(&key) {
-                let bytes = key.name.len() + 64;
-                pipe.waiting.add(key, Road::Inspect, bytes);
-            } else {
-                pipe.waiting.add_guessed(key, &self.shapes, carriage);
+            let bytes = key.name.len() + 64;
+            match self.first(&key, by_type) {
+                First::Nothing => pipe.waiting.add_guessed(key, &self.shapes, carriage),
+                First::ByType => self.by_type.push(key),
+                First::Inspect => pipe.waiting.add(key, Road::Inspect, bytes),
+                First::Weigh => pipe.waiting.add(key, Road::Weigh, bytes),
             }
         }
+    }
+
+    /// What is looked at of a key before it is read.
+    fn first(&self, key: &Key, by_type: bool) -> First {
+        let Inspection { big_key, .. } = self.inspection;
+        let looks = big_key.is_some() || by_type;
+        if self.inspection.is_needed(key) || (looks && self.rename.needs_type()) {
+            return First::Inspect;
+        }
+        if big_key.is_none() && !by_type {
+            return First::Nothing;
+        }
+        let guess = self.shapes.guess(&key.name);
+        let text = guess.text && self.dialect.carriage != Carriage::Dump;
+        match guess.known {
+            true if !text && by_type => First::ByType,
+            true if !text => First::Weigh,
+            true if guess.bytes < HEAVY || big_key.is_none() => First::Nothing,
+            false if big_key.is_none() => First::Nothing,
+            true | false => First::Inspect,
+        }
+    }
+
+    /// Keys that go on without being read: the write lanes hand them over, each in its place.
+    async fn send_by_type(&mut self) -> Result<(), Abandoned> {
+        if self.by_type.is_empty() {
+            return Ok(());
+        }
+        let keys = std::mem::take(&mut self.by_type);
+        let entries = keys.into_iter().map(|key| self.ticket(key, None)).collect();
+        self.send_on(entries, Some(Lease::default())).await
     }
 
     fn place(&self, key: &Key, pipes: &[ReadPipe]) -> usize {
@@ -351,7 +409,13 @@ impl ReadLane {
             head.skip(&mut pipe.connection);
             let Some(token) = pipe.connection.token()? else {
                 let streaming = head.is_streaming();
-                if let Some(length) = pipe.connection.partial().filter(|length| *length >= LONG)
+                let partial = pipe.connection.partial();
+                if self.is_oversize(partial, head) {
+                    pipe.oversize = true;
+                    let why = "a string is larger than --big-key: it is read in chunks";
+                    return Err(Lost::Io(std::io::Error::other(why)));
+                }
+                if let Some(length) = partial.filter(|length| *length >= LONG)
                     && streaming
                     && pipe.prepaid.is_none()
                 {
@@ -384,6 +448,16 @@ impl ReadLane {
         Ok(Ok(()))
     }
 
+    /// Whether a string has begun to arrive that was thought to be smaller, and is to be read in chunks.
+    fn is_oversize(&self, partial: Option<usize>, head: &Batch) -> bool {
+        let limit = self.inspection.big_key.map(NonZeroU64::get);
+        head.road.is_texts()
+            && !head.asking
+            && partial
+                .zip(limit)
+                .is_some_and(|(length, limit)| length as u64 > limit)
+    }
+
     /// The head batch has all its answers.
     async fn finish(&mut self, pipe: &mut ReadPipe) -> Result<(), Abandoned> {
         let refusal = pipe.flying.front_mut().and_then(Batch::take_refusal);
@@ -400,7 +474,7 @@ impl ReadLane {
         }
         let took = pipe.window.answer(Instant::now());
         let command = match batch.road {
-            Road::Inspect => "MEMORY USAGE",
+            Road::Inspect | Road::Weigh => "MEMORY USAGE",
             Road::Texts | Road::Doubts => "MGET",
             Road::Payloads => "DUMP",
         };

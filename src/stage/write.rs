@@ -8,13 +8,12 @@
 mod answers;
 mod batch;
 mod finish;
-mod graves;
 mod live;
 mod pipe;
 mod recover;
 mod redo;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -25,9 +24,11 @@ use self::batch::{Batch, Moment};
 use self::pipe::WritePipe;
 use self::redo::Redo;
 use super::Context;
+use super::graves::Graves;
+use super::handover::Handover;
 use super::pipes::{Home, any_moved};
 use crate::config::{Auto, Side};
-use crate::entry::{Entry, Key, Parcel};
+use crate::entry::{Entry, Key, Parcel, Value};
 use crate::error::Lost;
 use crate::nodes::{Node, Routes};
 use crate::queue::{Lease, Receiver};
@@ -35,7 +36,6 @@ use crate::reading::BATCH_BYTES;
 pub use crate::reading::BATCH_KEYS;
 use crate::slots::slot;
 use crate::stats::SkipReason;
-use crate::wire::Identity;
 
 /// One write lane.
 pub struct WriteLane {
@@ -44,11 +44,12 @@ pub struct WriteLane {
     routes: Arc<Routes>,
     dialect: Dialect,
     input: Receiver<Parcel>,
+    handover: Arc<Handover>,
     limit: usize,
     waiting: VecDeque<Parcel>,
     redo: Redo,
     /// Connections that were lost with something in flight, and are not known to be closed at the server; by node.
-    graves: HashMap<usize, Vec<Option<Identity>>>,
+    graves: Graves,
     /// Since when the cluster answers that it cannot answer.
     down: Option<Instant>,
     /// How often in a row entries were sent to another node.
@@ -63,19 +64,31 @@ enum Step {
     Moved(usize, Result<(), Lost>),
     /// Slots have moved.
     News,
+    /// A key that was handed over has its fate.
+    Returned,
 }
 
 /// The target is lost.
 struct Gone;
 
+/// Tells the carriers that no more keys come, however the lane ends.
+struct Closing(Arc<Handover>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
 impl WriteLane {
-    /// A lane that writes what comes from `input`.
+    /// A lane that writes what comes from `input`, and hands over what is copied by the commands of its type.
     #[must_use]
     pub fn new(
         context: Arc<Context>,
         home: Home,
         dialect: Dialect,
         input: Receiver<Parcel>,
+        handover: Arc<Handover>,
     ) -> Self {
         let limit = match context.flow.write_batch {
             Auto::Fixed(keys) => keys.max(1),
@@ -88,10 +101,11 @@ impl WriteLane {
             home,
             dialect,
             input,
+            handover,
             limit,
             waiting: VecDeque::new(),
             redo: Redo::default(),
-            graves: HashMap::new(),
+            graves: Graves::default(),
             down: None,
             moved: 0,
             turn: 0,
@@ -101,6 +115,7 @@ impl WriteLane {
 
     /// Runs until the input is closed and everything is written.
     pub async fn run(mut self) -> anyhow::Result<()> {
+        let _closes = Closing(self.handover.clone());
         if self.context.flow.dry_run {
             return self.discard().await;
         }
@@ -119,6 +134,7 @@ impl WriteLane {
 
     /// One turn. `true`: all is done.
     async fn turn(&mut self, pipes: &mut Vec<WritePipe>) -> Result<bool, Gone> {
+        self.take_returned();
         let stale = |pipe: &WritePipe| pipe.stale && pipe.flying.is_empty();
         if let Some(place) = pipes.iter().position(stale) {
             let why = "the target is read-only now: a failover";
@@ -126,10 +142,15 @@ impl WriteLane {
             self.recover(pipes, place, lost).await?;
         }
         let idle = pipes.iter().all(|pipe| pipe.flying.is_empty());
+        if idle {
+            self.give_reserved();
+        }
         if self.must_reroute() {
             if idle {
                 self.reroute(pipes).await?;
             }
+        } else if self.handover.has_reserved() {
+            // Nothing more is sent until what is in flight of them is answered.
         } else if self.redo.is_empty() && !is_asking(pipes) {
             self.fill(pipes);
         } else if idle {
@@ -144,7 +165,9 @@ impl WriteLane {
             place += 1;
         }
         let left = !(self.waiting.is_empty() && self.redo.is_empty());
-        if pipes.iter().all(|pipe| pipe.flying.is_empty()) && (left || !self.open) {
+        if pipes.iter().all(|pipe| pipe.flying.is_empty())
+            && (left || (!self.open && self.handover.is_idle()))
+        {
             return Ok(!left);
         }
         match self.wait(pipes).await {
@@ -153,26 +176,36 @@ impl WriteLane {
             Step::Moved(_, Ok(())) => {}
             Step::Moved(place, Err(lost)) => self.recover(pipes, place, lost).await?,
             Step::News => self.leave(pipes),
+            Step::Returned => {}
         }
         Ok(false)
     }
 
     async fn wait(&mut self, pipes: &mut [WritePipe]) -> Step {
-        let hungry = self.open && self.redo.is_empty() && is_open(pipes) && !is_asking(pipes);
+        let hungry = self.open
+            && self.redo.is_empty()
+            && is_open(pipes)
+            && !is_asking(pipes)
+            && self.handover.has_room();
         let flying = pipes.iter().any(|pipe| !pipe.flying.is_empty());
         tokio::select! {
             parcel = self.input.receive(), if hungry => Step::Parcel(parcel),
             (place, moved) = any_moved(pipes, &mut self.turn), if flying => Step::Moved(place, moved),
             Ok(()) = self.news.changed() => Step::News,
+            () = self.handover.moved() => Step::Returned,
         }
     }
 
     /// Sends batches while the windows are open, each to its node.
     fn fill(&mut self, pipes: &mut [WritePipe]) {
-        while is_open(pipes) {
+        while is_open(pipes) && self.handover.has_room() && !self.handover.has_reserved() {
             let Some(batch) = self.next_batch() else {
                 return;
             };
+            let batch = self.hand_over(batch, pipes);
+            if batch.entries.is_empty() {
+                continue;
+            }
             if let [pipe] = &mut *pipes {
                 self.send(batch, pipe);
                 continue;
@@ -183,6 +216,54 @@ impl WriteLane {
                 }
             }
         }
+    }
+
+    /// What the carriers were given back: it goes before all that waits.
+    fn take_returned(&mut self) {
+        let entries = self.handover.take_returned();
+        if !entries.is_empty() {
+            self.waiting.push_front(Parcel {
+                bytes: entries.iter().map(Entry::cost).sum(),
+                entries,
+                lease: Lease::default(),
+            });
+        }
+    }
+
+    /// Nothing is in flight: what was to come first has come, or will be left out.
+    fn give_reserved(&mut self) {
+        for entry in self.handover.give_reserved() {
+            self.redo.written(&entry);
+        }
+    }
+
+    /// Takes out what is copied by the commands of its type, and what waits for a key that is.
+    fn hand_over(&mut self, batch: Batch, pipes: &[WritePipe]) -> Batch {
+        let by_type = |entry: &Entry| matches!(entry.value, Value::ByType(_));
+        if !self.handover.holds_any() && !batch.entries.iter().any(by_type) {
+            return batch;
+        }
+        let flying = pipes.iter().flat_map(|pipe| &pipe.flying);
+        let mut flying: HashSet<u64> = flying
+            .flat_map(|batch| batch.entries.iter().map(|entry| entry.key.road))
+            .collect();
+        let mut rest = Batch::new(Vec::with_capacity(batch.entries.len()), 0, Lease::default());
+        let mut lease = batch.lease;
+        for entry in batch.entries {
+            let Some(entry) = self.handover.attach(entry) else {
+                continue;
+            };
+            if !by_type(&entry) {
+                flying.insert(entry.key.road);
+                rest.take(entry, &mut lease);
+            } else if flying.contains(&entry.key.road) {
+                // What is in flight of the key comes first.
+                self.handover.reserve(entry);
+            } else {
+                self.handover.give(entry);
+            }
+        }
+        rest
     }
 
     /// A batch for each node that has keys of this one.

@@ -40,6 +40,8 @@ pub enum SkipReason {
     Unchanged,
     /// Not in the source's database, and perhaps it never was: the event may have been another database's.
     OtherDatabase,
+    /// A stream without messages (`--stream-prune`).
+    EmptyStream,
 }
 
 /// What was being done with a key when it failed.
@@ -158,6 +160,14 @@ pub struct Counts {
     pub redone_alone: u64,
     /// Keys whose payload the target refused.
     pub payload_refused: u64,
+    /// Keys copied by the commands of their types.
+    pub by_type: u64,
+    /// Those of them that were copied in chunks.
+    pub in_chunks: u64,
+    /// Times that a key changed while it was read in chunks, and was read again.
+    pub read_again: u64,
+    /// Fields of hashes that have no expiry at the target, which cannot hold it.
+    pub lost_field_expiries: u64,
     /// Keys that the target evicted meanwhile.
     pub evicted_keys: u64,
     /// Keys compared.
@@ -205,6 +215,8 @@ pub struct Skipped {
     pub unchanged: u64,
     /// Gone keys whose event may have been another database's.
     pub other_database: u64,
+    /// Streams without messages.
+    pub empty_stream: u64,
 }
 
 impl Skipped {
@@ -217,6 +229,7 @@ impl Skipped {
             + self.dry_run
             + self.unchanged
             + self.other_database
+            + self.empty_stream
     }
 }
 

@@ -140,6 +140,8 @@ pub struct Order {
     pub source: Bytes,
     /// Its name at the target.
     pub target: Bytes,
+    /// A stream whose turn it is: it is not written where it is as it was then.
+    pub known: Option<u64>,
 }
 
 /// What became of a key.
@@ -157,6 +159,8 @@ pub enum Fate {
     Large,
     /// A stream without messages, which the target does not have.
     Pruned,
+    /// A stream that is as it was copied last.
+    Unchanged,
     /// It has changed while it was read; nothing was written.
     Changed,
     /// It could not be copied: that side's own error.
@@ -172,6 +176,10 @@ pub struct Copied {
     pub lost_field_expiries: u64,
     /// What could not be carried.
     pub notes: Vec<&'static str>,
+    /// Of a stream: what was written, to be known again.
+    pub digest: Option<u64>,
+    /// It is a stream with groups.
+    pub groups: bool,
 }
 
 impl Copied {
@@ -180,6 +188,8 @@ impl Copied {
             bytes: commands.total as u64,
             lost_field_expiries: commands.lost_field_expiries,
             notes: commands.notes.clone(),
+            digest: commands.digest,
+            groups: commands.groups,
         }
     }
 }
@@ -336,20 +346,25 @@ impl Bench {
     }
 
     /// A connection was lost: every key is begun again, but those that may have been written and must not be twice.
-    pub fn begin_again(&mut self) -> Vec<(usize, Fate)> {
+    pub fn begin_again(&mut self) -> Vec<(usize, String)> {
         let mut failed = Vec::new();
         let terms = self.terms.clone();
         self.tasks.retain_mut(|task| {
             let written = matches!(task.state, State::Write(..));
             if written && !terms.may_repeat(&task.kind) {
                 let why = "the answer to its writing was lost: it may have been added, and is not added twice";
-                failed.push((task.ticket, Fate::Failed(Side::Target, why.into())));
+                failed.push((task.ticket, why.to_owned()));
                 return false;
             }
             task.state = State::Look;
             true
         });
         failed
+    }
+
+    /// A key is not copied after all.
+    pub fn forget(&mut self, ticket: usize) {
+        self.tasks.retain(|task| task.ticket != ticket);
     }
 
     /// Takes a step of every key, as many as fit into one pipeline. The fates of those that are through come back.
@@ -601,6 +616,12 @@ impl Task {
         }
         let (expiry, passed) = terms.expiry(reading.expiry.unwrap_or(NO_EXPIRY), moment);
         let mut commands = reading.commands;
+        if self.kind.as_ref() == b"stream" {
+            commands.digest = Some(commands.digest_with(reading.expiry));
+            if self.order.known.is_some() && self.order.known == commands.digest {
+                return Ok(Next::End(Fate::Unchanged));
+            }
+        }
         if passed {
             commands.clear();
         }

@@ -25,6 +25,8 @@ pub(super) struct ReadPipe {
     pub(super) asked: usize,
     pub(super) answers: Vec<Answer>,
     pub(super) prepaid: Option<Lease>,
+    /// A string has begun to arrive that is to be read in chunks.
+    pub(super) oversize: bool,
     /// Since when the node answers that it cannot answer.
     pub(super) away: Option<Instant>,
     pub(super) backoff: Backoff,
@@ -49,6 +51,7 @@ impl ReadPipe {
             asked: 0,
             answers: Vec::new(),
             prepaid: None,
+            oversize: false,
             away: None,
             backoff: Backoff::default(),
             heard: Instant::now(),

@@ -201,6 +201,9 @@ impl ReadLane {
         let Some(pipe) = pipes.get_mut(place) else {
             return Ok(());
         };
+        if std::mem::take(&mut pipe.oversize) {
+            return self.weigh_again(pipes, place).await;
+        }
         let mut flying = pipe.lost();
         if self.context.is_lost(Side::Source) {
             pipe.flying = flying;
@@ -233,6 +236,43 @@ impl ReadLane {
         for batch in flying {
             self.context.stats.retried(batch.keys.len() as u64);
             self.send(batch, pipe);
+        }
+        Ok(())
+    }
+
+    /// A string is too large to be taken as it comes: with its connection it goes, and all that was asked there is weighed.
+    async fn weigh_again(&mut self, pipes: &mut Vec<ReadPipe>, place: usize) -> Result<(), End> {
+        let Some(pipe) = pipes.get_mut(place) else {
+            return Ok(());
+        };
+        debug!("a string is larger than --big-key: it is read in chunks, on another connection");
+        let keys: Vec<Key> = pipe
+            .lost()
+            .into_iter()
+            .flat_map(Batch::into_unsettled)
+            .collect();
+        match pipe.node.link().open().await {
+            Ok(new) => pipe.connection = new,
+            Err(RunError::Left { .. }) => {
+                self.astray.extend(keys);
+                let pipe = pipes.swap_remove(place);
+                self.abandon(pipe);
+                return Ok(());
+            }
+            Err(error) => {
+                self.astray.extend(keys);
+                self.context.give_up(error);
+                return Err(End::Lost);
+            }
+        }
+        if let Some(follow) = &self.context.follow
+            && !self.home.nodes.is_cluster()
+        {
+            follow.reads_at(run_id(&mut pipe.connection).await);
+        }
+        for key in keys {
+            let bytes = key.name.len() + 64;
+            pipe.waiting.add(key, Road::Inspect, bytes);
         }
         Ok(())
     }

@@ -47,7 +47,7 @@ impl ReadLane {
                     };
                     let text = found.text || payload::kind(&value) == Some(b"string");
                     self.shapes.learn(&key.name, text, value.len());
-                    if text && !found.text && self.dialect.carriage == Carriage::Auto {
+                    if text && !found.text && self.dialect.carriage != Carriage::Dump {
                         // Taken for something else: a string crosses all versions as what it is.
                         self.look_again(pipe, &head, key, Road::Texts, value.len());
                         continue;
@@ -72,11 +72,7 @@ impl ReadLane {
                         continue;
                     }
                     self.rest(&key, found.span.len, head.sent);
-                    entries.push(Entry {
-                        key: self.target_key(key, kind),
-                        value,
-                        expiry: found.expiry,
-                    });
+                    entries.push(self.entry(key, kind, value, found.expiry));
                 }
                 other => self.settle_other(pipe, &mut head, other, &mut entries),
             }
@@ -123,16 +119,23 @@ impl ReadLane {
                 self.context.stats.skipped(SkipReason::Nameless, 1);
             }
             Answer::Gone(_) => {
-                let value = self.absence(&key, head.has_other_databases());
-                entries.push(Entry {
-                    key: self.target_key(key, None),
-                    value,
-                    expiry: None,
-                });
+                let others = head.has_other_databases();
+                let value = self.context.absence(&key.name, &key, others);
+                entries.push(self.entry(key, None, value, None));
             }
             Answer::NoText(_) => {
                 self.shapes.learn_no_text(&key.name);
-                self.look_again(pipe, head, key, Road::Payloads, LONG);
+                if self.context.copies_by_type() {
+                    if self.rename.needs_type() {
+                        pipe.waiting.add(key, Road::Inspect, DOUBTED);
+                    } else {
+                        entries.push(self.ticket(key, None));
+                    }
+                } else if self.inspection.big_key.is_some() && !head.asking {
+                    pipe.waiting.add(key, Road::Weigh, DOUBTED);
+                } else {
+                    self.look_again(pipe, head, key, Road::Payloads, LONG);
+                }
             }
             Answer::NoTextOrGone(_) => self.look_again(pipe, head, key, Road::Doubts, DOUBTED),
             Answer::Torn(_) if head.asking => {
@@ -169,7 +172,7 @@ impl ReadLane {
                 }
             }
             Answer::Inspected(row, memory) => {
-                entries.extend(self.inspected(pipe, key, head.kind(row), memory));
+                entries.extend(self.inspected(pipe, head, key, head.kind(row), memory));
             }
             Answer::Part | Answer::Found(_) => {}
         }
@@ -219,23 +222,6 @@ impl ReadLane {
         kind.is_some_and(|kind| !self.inspection.wants(kind))
     }
 
-    /// What becomes of the target's key when the source has none.
-    fn absence(&self, key: &Key, others: bool) -> Value {
-        let Some(follow) = &self.context.follow else {
-            return Value::Gone;
-        };
-        follow.streams.forget(&key.name);
-        if others {
-            follow.other_databases();
-        }
-        match key.mark.cause() {
-            Cause::DoubtfulEvent if others || follow.has_other_databases() => Value::Doubtful,
-            // An event tells nothing of the type that the key had.
-            Cause::Event | Cause::DoubtfulEvent if !follow.wants_all() => Value::Unwanted,
-            Cause::Scan | Cause::Event | Cause::DoubtfulEvent | Cause::Turn => Value::Gone,
-        }
-    }
-
     /// A stream that was looked at because its turn had come, and is as it was.
     fn is_unchanged(&self, key: &Key, value: &Value, expiry: Option<Millis>) -> bool {
         let (Some(follow), Value::Payload(payload)) = (&self.context.follow, value) else {
@@ -263,8 +249,9 @@ impl ReadLane {
 
     /// A key that was looked at is read, or skipped. One that changed may have been wanted before.
     fn inspected(
-        &self,
+        &mut self,
         pipe: &mut ReadPipe,
+        head: &Batch,
         key: Key,
         kind: Option<&[u8]>,
         memory: Option<u64>,
@@ -284,8 +271,27 @@ impl ReadLane {
             );
             return self.unwanted(key, SkipReason::MemoryLimit);
         }
-        pipe.waiting
-            .add_guessed(key, &self.shapes, self.dialect.carriage);
+        if let (Some(limit), Some(memory)) = (self.inspection.big_key, memory)
+            && memory > limit.get()
+            && (kind.is_some() || !self.rename.needs_type())
+        {
+            let text = self.shapes.guess(&key.name).text;
+            let bytes = usize::try_from(memory).unwrap_or(usize::MAX);
+            self.shapes.learn(&key.name, text, bytes);
+            return Some(self.ticket(key, kind));
+        }
+        let known = kind.filter(|kind| *kind != b"none");
+        if self.context.copies_by_type() && known.is_some_and(|kind| kind != b"string") {
+            return Some(self.ticket(key, known));
+        }
+        if head.road == Road::Weigh {
+            let guess = self.shapes.guess(&key.name);
+            let bytes = usize::try_from(guess.bytes).unwrap_or(LONG);
+            pipe.waiting.add(key, Road::Payloads, bytes);
+        } else {
+            pipe.waiting
+                .add_guessed(key, &self.shapes, self.dialect.carriage);
+        }
         None
     }
 
@@ -296,11 +302,29 @@ impl ReadLane {
             self.context.stats.skipped(reason, 1);
             return None;
         }
-        Some(Entry {
-            key: self.target_key(key, None),
-            value: Value::Unwanted,
-            expiry: None,
-        })
+        Some(self.entry(key, None, Value::Unwanted, None))
+    }
+
+    /// What a key is to be at the target.
+    fn entry(&self, key: Key, kind: Option<&[u8]>, value: Value, expiry: Option<Millis>) -> Entry {
+        let source = key.name.clone();
+        let key = self.target_key(key, kind);
+        Entry {
+            origin: (!self.rename.is_identity()).then(|| Box::new(source)),
+            key,
+            value,
+            expiry,
+        }
+    }
+
+    /// A key that is copied by the commands of its type.
+    pub(super) fn ticket(&self, key: Key, kind: Option<&[u8]>) -> Entry {
+        if let Some(follow) = &self.context.follow
+            && self.inspection.big_key.is_some()
+        {
+            follow.changed.hold(&key);
+        }
+        self.entry(key, kind, Value::ByType(0), None)
     }
 
     fn target_key(&self, key: Key, kind: Option<&[u8]>) -> Key {
@@ -317,7 +341,7 @@ impl ReadLane {
         }
     }
 
-    async fn send_on(
+    pub(super) async fn send_on(
         &mut self,
         entries: Vec<Entry>,
         lease: Option<Lease>,

@@ -215,7 +215,7 @@ impl NodeScan {
         } = &self.common;
         let mut keys = Vec::with_capacity(names.len());
         for name in names {
-            if !sieve.filter.is_open() && !sieve.filter.wants(&name) {
+            if !sieve.filter.wants(&name) {
                 continue;
             }
             if let Some(slots) = &self.slots

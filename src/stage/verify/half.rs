@@ -219,7 +219,7 @@ fn page(side: Side, sheet: &mut Sheet) -> &mut Page {
 
 fn command(road: Road) -> &'static str {
     match road {
-        Road::Inspect => "MEMORY USAGE",
+        Road::Inspect | Road::Weigh => "MEMORY USAGE",
         Road::Texts | Road::Doubts => "MGET",
         Road::Payloads => "DUMP",
     }

@@ -335,14 +335,14 @@ impl Batch {
             count: 1,
         };
         let command = match (way, &entry.value) {
-            (Way::Look, _) => "TYPE",
+            (Way::Look, _) | (_, Value::ByType(_)) => "TYPE",
             (Way::Delete, _) | (_, Value::Gone | Value::Unwanted | Value::Doubtful) => "DEL",
             (_, Value::Payload(_)) => "RESTORE",
             (_, Value::Text(_)) => "SET",
         };
         uses(commands, command);
         match (way, &entry.value) {
-            (Way::Look, _) => {
+            (Way::Look, _) | (_, Value::ByType(_)) => {
                 out.words(&[b"TYPE", name]);
                 due.push(Due::Kind(place));
             }
@@ -418,7 +418,7 @@ fn way(entry: &Entry, dialect: Dialect, moment: Moment) -> Way {
     let expiry = expiry.map(|expiry| expiry + moment.shift);
     match (&entry.value, expiry) {
         (Value::Gone, _) => Way::Delete,
-        (Value::Unwanted | Value::Doubtful, _) => Way::Look,
+        (Value::Unwanted | Value::Doubtful | Value::ByType(_), _) => Way::Look,
         _ if due => Way::Delete,
         // An instant at or before the epoch is an error to PXAT, and none to ABSTTL.
         (_, Some(expiry)) if expiry <= 0 => Way::Delete,

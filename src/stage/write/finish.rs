@@ -10,10 +10,8 @@ use super::pipe::WritePipe;
 use super::redo::{Again, Way};
 use crate::config::Side;
 use crate::entry::{Entry, Value};
-use crate::error::{Class, classify};
+use crate::error::{Class, classify, denies_a_command};
 use crate::nodes::{Node, Redirect};
-use crate::output::KEYS;
-use crate::text::printable;
 
 /// How often in a row entries are sent to another node without a pause.
 const MOST_MOVES: u32 = 5000;
@@ -45,7 +43,7 @@ impl WriteLane {
             self.down = None;
             self.moved = 0;
             if self.redo.is_empty() {
-                self.succeed(&batch.entries);
+                self.context.succeed(&batch.entries);
                 return;
             }
         }
@@ -68,26 +66,7 @@ impl WriteLane {
                 }
             }
         }
-        self.succeed(&good);
-    }
-
-    pub(super) fn succeed(&self, entries: &[Entry]) {
-        if let Some(follow) = &self.context.follow {
-            follow.written(&self.context.stats.live, entries);
-        }
-        let deleted = entries
-            .iter()
-            .filter(|entry| entry.value == Value::Gone)
-            .count();
-        let bytes: usize = entries.iter().map(Entry::value_len).sum();
-        self.context.stats.written((entries.len() - deleted) as u64);
-        self.context.stats.wrote_bytes(bytes as u64);
-        self.context.stats.deleted(deleted as u64);
-        if self.context.flow.log_keys {
-            for entry in entries {
-                tracing::info!(target: KEYS, "written {}", printable(&entry.key.name));
-            }
-        }
+        self.context.succeed(&good);
     }
 
     /// An entry that the target has refused. `true`: the target takes no writes any more.
@@ -112,12 +91,17 @@ impl WriteLane {
                 self.redo.push(again);
                 return stale;
             }
+        } else if is_refused_payload(&again, class) && (single || !self.dialect.multi_exec) {
+            self.context.payload_refused(&again.why);
+            again.way = Way::ByType;
+            self.redo.push(again);
+            return false;
         } else if !single {
             // The error may be another key's of the same command.
             self.redo.push(again);
             return false;
         }
-        self.fail(&again.entry, &again.why, class);
+        self.fail(&again.entry, &again.why);
         stale
     }
 
@@ -142,23 +126,22 @@ impl WriteLane {
         true
     }
 
-    pub(super) fn fail(&self, entry: &Entry, why: &str, class: Class) {
-        let message = match class {
-            Class::Payload => {
-                self.context.stats.payload_refused(1);
-                format!(
-                    "the target refuses its DUMP payload ({why}): it needs a target of the source's version or newer, \
-                     as this version of riot cannot copy it by its type's own commands yet"
-                )
-            }
-            Class::Transient | Class::Moved | Class::Key | Class::Fatal => why.to_owned(),
-        };
-        self.context.fail(Side::Target, &entry.key.name, &message);
+    pub(super) fn fail(&self, entry: &Entry, why: &str) {
+        self.context.fail(Side::Target, &entry.key.name, why);
     }
 
     /// An entry was written while others must be done again.
     pub(super) fn settle(&mut self, entry: &Entry) {
         self.redo.written(entry);
-        self.succeed(std::slice::from_ref(entry));
+        self.context.succeed(std::slice::from_ref(entry));
     }
+}
+
+/// Whether the target cannot have a key by RESTORE.
+fn is_refused_payload(again: &Again, class: Class) -> bool {
+    let why = again.why.as_bytes();
+    matches!(again.entry.value, Value::Payload(_))
+        && (class == Class::Payload
+            || denies_a_command(why)
+            || again.why.contains("unknown command"))
 }

@@ -11,6 +11,11 @@ use crate::stats::SkipReason;
 impl WriteLane {
     /// What the target has under a key that the source does not have, or not as the run wants it.
     pub(super) fn looked(&mut self, mut entry: Entry, kind: &[u8]) {
+        if matches!(entry.value, Value::ByType(_)) {
+            // Handed over before it gets here, but for a bug of ours: then too it is copied.
+            self.handover.reserve(entry);
+            return;
+        }
         let gone = kind == b"none";
         let Some(follow) = &self.context.follow else {
             return;

@@ -12,8 +12,8 @@ use super::pipe::WritePipe;
 use super::redo::{Again, Way};
 use super::{Gone, WriteLane};
 use crate::config::Side;
-use crate::entry::Entry;
-use crate::error::{Class, Lost, RunError};
+use crate::entry::{Entry, Value};
+use crate::error::{Lost, RunError};
 use crate::nodes::Node;
 use crate::queue::Lease;
 use crate::window::Window;
@@ -58,7 +58,9 @@ impl WriteLane {
             Ok(connection) => {
                 let window = Window::new(self.context.flow.pipeline, self.limit);
                 let mut pipe = WritePipe::new(node, connection, window);
-                self.bury(&mut pipe).await;
+                self.graves
+                    .bury(pipe.node.number(), &mut pipe.connection, &self.context)
+                    .await;
                 pipes.push(pipe);
                 Ok(true)
             }
@@ -73,7 +75,7 @@ impl WriteLane {
     /// Nothing is in flight: sends the next of what must be done again.
     pub(super) async fn send_again(&mut self, pipes: &mut Vec<WritePipe>) -> Result<(), Gone> {
         let overtaken = self.redo.sort();
-        self.succeed(&overtaken);
+        self.context.succeed(&overtaken);
         if let Some((pause, why)) = self.redo.pause() {
             let seed = self.home.nodes.seed();
             if seed.may_tell() {
@@ -116,6 +118,14 @@ impl WriteLane {
         let mut batches: Vec<(Option<Arc<Node>>, usize, Batch)> = Vec::new();
         for again in self.redo.next() {
             let asked = match &again.way {
+                Way::ByType => {
+                    self.handover.give(Entry {
+                        value: Value::ByType(0),
+                        expiry: None,
+                        ..again.entry
+                    });
+                    continue;
+                }
                 Way::Asking(node) => Some(node.clone()),
                 Way::Straight | Way::Later => None,
             };
@@ -185,7 +195,7 @@ impl WriteLane {
         let flying = std::mem::take(&mut pipe.flying);
         if !flying.is_empty() {
             let grave = pipe.connection.identity().cloned();
-            self.graves.entry(node.number()).or_default().push(grave);
+            self.graves.dig(node.number(), grave);
         }
         for (place, batch) in flying.into_iter().enumerate() {
             self.take_back(batch, place == 0, lost, &node);
@@ -211,7 +221,9 @@ impl WriteLane {
             Ok(new) => {
                 if let Some(pipe) = pipes.get_mut(place) {
                     pipe.connection = new;
-                    self.bury(pipe).await;
+                    self.graves
+                        .bury(pipe.node.number(), &mut pipe.connection, &self.context)
+                        .await;
                 }
                 Ok(())
             }
@@ -261,7 +273,7 @@ impl WriteLane {
             again.failed += u32::from(alone || never);
             if !self.context.flow.write_retry.allows(again.failed) {
                 let why = format!("{} (tried {} times)", again.why, again.failed);
-                self.fail(&again.entry, &why, Class::Transient);
+                self.fail(&again.entry, &why);
                 continue;
             }
             self.context.stats.retried(1);
@@ -286,6 +298,13 @@ impl WriteLane {
         }
         while let Some(parcel) = self.input.receive().await {
             fail(parcel.entries);
+        }
+        self.handover.give_reserved();
+        while !self.handover.is_idle() {
+            fail(self.handover.take_returned());
+            if !self.handover.is_idle() {
+                self.handover.moved().await;
+            }
         }
     }
 }

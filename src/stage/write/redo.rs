@@ -40,6 +40,8 @@ pub(super) enum Way {
     Later,
     /// At another node, to which it is on its way.
     Asking(Arc<Node>),
+    /// By the commands of its type.
+    ByType,
 }
 
 impl Again {

@@ -1,6 +1,7 @@
 //! The commands that write one key, and the transaction that makes them one.
 
 use bytes::Bytes;
+use xxhash_rust::xxh3::Xxh3;
 
 use super::super::ask::Questions;
 use crate::entry::Millis;
@@ -25,6 +26,10 @@ pub(in crate::types) struct Commands {
     pub(in crate::types) lost_field_expiries: u64,
     /// What could not be carried.
     pub(in crate::types) notes: Vec<&'static str>,
+    /// Of a stream: what was written, to be known again.
+    pub(in crate::types) digest: Option<u64>,
+    /// It is a stream with groups.
+    pub(in crate::types) groups: bool,
 }
 
 impl Commands {
@@ -37,6 +42,8 @@ impl Commands {
             total: 0,
             lost_field_expiries: 0,
             notes: Vec::new(),
+            digest: None,
+            groups: false,
         }
     }
 
@@ -110,6 +117,17 @@ impl Commands {
         for words in &self.commands {
             out.ask_of(&[], words.iter());
         }
+    }
+
+    /// What the commands write, together with the key's expiry.
+    pub(super) fn digest_with(&self, expiry: Option<Millis>) -> u64 {
+        let mut hasher = Xxh3::new();
+        for word in self.commands.iter().flatten() {
+            hasher.update(&word.len().to_le_bytes());
+            hasher.update(word);
+        }
+        hasher.update(&expiry.unwrap_or_default().to_le_bytes());
+        hasher.digest()
     }
 
     /// The commands were answered.

@@ -52,7 +52,7 @@ pub(in crate::types) enum Size {
 }
 
 /// One key's reading: questions to the source, and the commands that write what it answers.
-pub(in crate::types) trait Reader: Send {
+pub(in crate::types) trait Reader: Send + Sync {
     /// Encodes the next step's questions.
     fn ask(&mut self, means: &Means, source: &mut Questions<'_>);
 

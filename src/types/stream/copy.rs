@@ -284,6 +284,7 @@ impl StreamReader {
     fn finish(&mut self, means: &Means, out: &mut Commands) -> Result<(), End> {
         let held = std::mem::take(&mut self.held);
         self.write(held, means, out);
+        out.groups = !self.groups.is_empty();
         let Some(info) = self.info.clone() else {
             return Err(End::Differs);
         };

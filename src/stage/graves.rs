@@ -1,13 +1,25 @@
 //! Connections that were lost with something in flight: they are closed at the server before anything newer is written.
 
-use super::WriteLane;
-use super::pipe::WritePipe;
-use crate::wire::Reply;
+use std::collections::HashMap;
 
-impl WriteLane {
+use super::Context;
+use crate::wire::{Connection, Identity, Reply};
+
+/// Connections that are not known to be closed at the server, by node.
+#[derive(Debug, Default)]
+pub(super) struct Graves {
+    lost: HashMap<usize, Vec<Option<Identity>>>,
+}
+
+impl Graves {
+    /// A connection to a node was lost with something in flight.
+    pub(super) fn dig(&mut self, node: usize, connection: Option<Identity>) {
+        self.lost.entry(node).or_default().push(connection);
+    }
+
     /// What a lost connection still holds must not be executed after what is written on the new one.
-    pub(super) async fn bury(&mut self, pipe: &mut WritePipe) {
-        let mut graves = self.graves.remove(&pipe.node.number()).unwrap_or_default();
+    pub(super) async fn bury(&mut self, node: usize, new: &mut Connection, context: &Context) {
+        let mut graves = self.lost.remove(&node).unwrap_or_default();
         while let Some(old) = graves.pop() {
             let killed = match &old {
                 Some(old) => {
@@ -19,13 +31,13 @@ impl WriteLane {
                         b"ADDR",
                         old.address.as_bytes(),
                     ];
-                    match pipe.connection.request(&words).await {
+                    match new.request(&words).await {
                         Ok(Reply::Error(error)) => Err(error),
                         Ok(_) => Ok(()),
                         Err(_) => {
                             // The next connection does it.
                             graves.push(Some(old.clone()));
-                            self.graves.insert(pipe.node.number(), graves);
+                            self.lost.insert(node, graves);
                             return;
                         }
                     }
@@ -36,10 +48,10 @@ impl WriteLane {
                 tracing::debug!("CLIENT KILL: {why}");
                 let line = "what a lost connection to the target still held may have been written after newer values: \
                             it cannot be closed there (CLIENT INFO of Redis 6.2, ACL rules +client|info +client|kill)";
-                if self.context.follow.is_some() {
-                    self.context.stats.live.unproven(line);
+                if context.follow.is_some() {
+                    context.stats.live.unproven(line);
                 } else {
-                    self.context.stats.note(line);
+                    context.stats.note(line);
                 }
             }
         }
