@@ -95,6 +95,17 @@ fn pending_of_deleted_messages(c: &mut dyn ConnectionLike) {
         );
         run!(*c, "XDEL", key, deleted);
     }
+    // Trimmed, the server tells of no deleted message at all.
+    for (key, left) in [("stream:pending:trimmed", 4), ("stream:pending:cleared", 0)] {
+        for n in 1..=9 {
+            run!(*c, "XADD", key, format!("{n}-{n}"), "n", n);
+        }
+        run!(*c, "XGROUP", "CREATE", key, "group", 0);
+        read(c, key, "group", b"ann", 3);
+        read(c, key, "group", b"bob", 4);
+        run!(*c, "XTRIM", key, "MAXLEN", left);
+    }
+    run!(*c, "XDEL", "stream:pending:trimmed", "7-7");
     // Nobody ever had a message of it.
     run!(*c, "XADD", "stream:all deleted", "8-8", "a", "b");
     run!(*c, "XDEL", "stream:all deleted", "8-8");
