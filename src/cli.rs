@@ -173,6 +173,10 @@ impl fmt::Debug for Hidden {
 const NOT_COMPARE: &[&str] = &[
     "mode",
     "carriage",
+    "structure",
+    "merge",
+    "merge_policy",
+    "stream_id",
     "multi_exec",
     "wait_replicas",
     "wait_timeout",
@@ -187,8 +191,24 @@ const NOT_COMPARE: &[&str] = &[
     "accept_unproven",
 ];
 
-/// Those that `replicate` does not have, or not yet.
-const NOT_REPLICATE: &[&str] = &["quick", "repair", "no_stream_msg_id", "stream_prune"];
+/// Those that `replicate` does not have.
+const NOT_REPLICATE: &[&str] = &["quick", "repair"];
+
+/// What `compare` says of options that change the copy in `replicate`, and belong to "Checking" there.
+const COMPARED: &[(&str, &str)] = &[
+    (
+        "no_stream_id",
+        "Compare streams without the ids of their messages, as --no-stream-msg-id",
+    ),
+    (
+        "stream_prune",
+        "A stream without messages at the source need not be at the target",
+    ),
+];
+
+/// What `compare` says of `--big-key`, as it has no `--type`.
+const REPAIR_BIG_KEY: &str =
+    "With --repair: keys of more memory than this move in chunks; 0 is off [default: 16MB]";
 
 /// What `replicate` says of `--delete-extra`, as it has no `--repair`.
 const LIVE_DELETE_EXTRA: &str =
@@ -199,9 +219,21 @@ const LIVE_DELETE_EXTRA: &str =
 pub fn command() -> clap::Command {
     Cli::command()
         .mut_subcommand("compare", |command| {
-            NOT_COMPARE.iter().fold(command, |command, id| {
+            let command = NOT_COMPARE.iter().fold(command, |command, id| {
                 command.mut_arg(id, |argument| argument.hide(true))
-            })
+            });
+            COMPARED
+                .iter()
+                .fold(command, |command, (id, help)| {
+                    // Last of their heading: they are defined under another.
+                    command.mut_arg(id, |argument| {
+                        argument
+                            .help_heading("Checking")
+                            .display_order(usize::MAX)
+                            .help(help)
+                    })
+                })
+                .mut_arg("big_key", |argument| argument.help(REPAIR_BIG_KEY))
         })
         .mut_subcommand("replicate", |command| {
             NOT_REPLICATE

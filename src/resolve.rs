@@ -1,6 +1,7 @@
 //! What the words mean: the command line and the environment become one validated [`Config`], or one line that says why
 //! not. Nothing is printed here; only a password is asked for, when the words say so.
 
+mod carriage;
 mod cluster;
 mod console;
 mod endpoint;
@@ -277,9 +278,10 @@ fn run(
     let shard = shard::resolve(job.keys.shard.as_deref(), surroundings, &mut notices)?;
     let selection = keys::resolve(&job.keys, shard.as_ref(), &mut notices)?;
     let rewrite = rewrite::resolve(&job.changes)?;
-    let flow = flow::flow(&job, global, &mut notices)?;
+    let carried = carriage::resolve(mode, &job)?;
+    let flow = flow::flow(&job, &carried, global, &mut notices)?;
     let live = live::resolve(mode, &job.live, &mut notices)?;
-    let verification = flow::verification(command, &job, live.as_ref(), &mut notices)?;
+    let verification = flow::verification(command, &job, &carried, live.as_ref(), &mut notices)?;
     if live.is_some() {
         live::refuse_type_in_names(&rewrite)?;
     }

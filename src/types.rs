@@ -4,6 +4,7 @@
 //! of many keys go into one pipeline, so that a batch takes as many round trips as its longest key has steps.
 
 mod ask;
+pub mod copy;
 mod hash;
 mod list;
 mod other;

@@ -96,9 +96,31 @@ pub struct Keys {
     reason = "each is a flag of the command line"
 )]
 pub struct Changes {
-    /// How values are carried: auto (strings by their commands), dump (all by DUMP and RESTORE) [default: auto]
+    /// How values are carried: auto (strings by their commands, all else by DUMP and RESTORE), dump (all by DUMP and
+    /// RESTORE), struct (all by each type's own commands) [default: auto]
     #[arg(id = "carriage", long = "type", value_name = "HOW")]
     pub carriage: Option<String>,
+    /// All by each type's own commands, as --type struct
+    #[arg(long = "struct")]
+    pub structure: bool,
+    /// Keys of more memory than this move in chunks, by their type's commands, whatever --type; 0 is off [default: 16MB]
+    #[arg(long, value_name = "SIZE")]
+    pub big_key: Option<String>,
+    /// With --type struct: add to what the target has, instead of replacing it
+    #[arg(long)]
+    pub merge: bool,
+    /// What becomes of what the target has: overwrite, merge (as --merge) [default: overwrite]
+    #[arg(long, value_name = "POLICY")]
+    pub merge_policy: Option<String>,
+    /// With --type struct: the target gives streams' messages new ids; streams are compared without ids
+    #[arg(long)]
+    pub no_stream_id: bool,
+    /// Ids of streams' messages: propagate, drop (as --no-stream-id) [default: propagate]
+    #[arg(long, value_name = "WHAT")]
+    pub stream_id: Option<String>,
+    /// With --type struct: leave out streams without messages
+    #[arg(long)]
+    pub stream_prune: bool,
     /// Key names by a template: "copy:#{key}", with #{type}, #{#source.database}, #{#target.database}
     #[arg(long, alias = "key-proc", value_name = "TEMPLATE")]
     pub key_process: Option<OsString>,
@@ -230,9 +252,6 @@ pub struct Checking {
     #[arg(long, hide = true)]
     pub stream_msg_id: bool,
     /// Compare streams without the ids of their messages
-    #[arg(long, visible_alias = "no-stream-id")]
-    pub no_stream_msg_id: bool,
-    /// A stream without messages at the source need not be at the target
     #[arg(long)]
-    pub stream_prune: bool,
+    pub no_stream_msg_id: bool,
 }

@@ -9,16 +9,6 @@ use clap::Args;
 #[derive(Debug, Args)]
 #[expect(missing_docs, reason = "named after the options, which are refused")]
 pub struct Later {
-    #[arg(long = "struct", hide = true)]
-    pub structure: bool,
-    #[arg(long, hide = true)]
-    pub merge: bool,
-    #[arg(long, hide = true)]
-    pub merge_policy: Option<String>,
-    #[arg(long, hide = true)]
-    pub stream_id: Option<String>,
-    #[arg(long, hide = true)]
-    pub big_key: Option<String>,
     #[arg(long, hide = true)]
     pub db_map: Vec<String>,
     #[arg(long, hide = true)]

@@ -4,14 +4,12 @@ use std::num::NonZeroU64;
 use std::time::Duration;
 
 use super::UsageError;
+use super::carriage::Carried;
 use super::value::{self, Bare};
 use crate::cli::{Changes, Checking, Global, Job, Pace, Trouble};
-use crate::config::{
-    Auto, Carriage, Command, Depth, Flow, Live, RetryLimit, SkipLimit, Verification,
-};
+use crate::config::{Auto, Command, Depth, Flow, Live, RetryLimit, SkipLimit, Verification};
 
 const MEMORY_BUDGET: u64 = 256 << 20;
-const BIG_KEY: u64 = 16 << 20;
 const RETRY_LIMIT: u32 = 3;
 const SKIP_LIMIT: u64 = 1000;
 
@@ -41,6 +39,7 @@ fn auto(option: &str, text: Option<&str>, most: u64) -> Result<Auto<usize>, Usag
 /// Resolves "How" and what of "What is replicated" is about writing.
 pub(super) fn flow(
     job: &Job,
+    carried: &Carried,
     global: &Global,
     notices: &mut Vec<String>,
 ) -> Result<Flow, UsageError> {
@@ -71,11 +70,11 @@ pub(super) fn flow(
         .map(|text| value::whole("--rate", text, 1, u64::MAX))
         .transpose()?;
     Ok(Flow {
-        carriage: carriage(changes)?,
-        big_key: NonZeroU64::new(BIG_KEY),
-        merge: false,
-        stream_ids: true,
-        prune_streams: false,
+        carriage: carried.carriage,
+        big_key: carried.big_key,
+        merge: carried.merge,
+        stream_ids: carried.stream_ids,
+        prune_streams: carried.prune_streams,
         write_lanes: auto("--threads", threads.as_deref(), 1024)?,
         write_batch: auto("--batch", batch.as_deref(), 1_000_000)?,
         read_lanes: auto("--read-threads", read_threads.as_deref(), 1024)?,
@@ -105,19 +104,6 @@ pub(super) fn flow(
         dry_run: changes.dry_run,
         log_keys: changes.log_keys,
     })
-}
-
-fn carriage(changes: &Changes) -> Result<Carriage, UsageError> {
-    let Some(text) = changes.carriage.as_deref() else {
-        return Ok(Carriage::Auto);
-    };
-    let names = [
-        ("auto", Carriage::Auto),
-        ("dump", Carriage::Dump),
-        ("struct", Carriage::Struct),
-        ("ds", Carriage::Struct),
-    ];
-    value::named("--type", text, &names)
 }
 
 /// A policy, or what a limit without a policy means.
@@ -223,6 +209,7 @@ fn wait(changes: &Changes, notices: &mut Vec<String>) -> Result<(u32, Duration),
 pub(super) fn verification(
     command: Command,
     job: &Job,
+    carried: &Carried,
     live: Option<&Live>,
     notices: &mut Vec<String>,
 ) -> Result<Verification, UsageError> {
@@ -238,8 +225,7 @@ pub(super) fn verification(
         repair,
         delete_extra,
         stream_msg_id: _,
-        no_stream_msg_id,
-        stream_prune,
+        no_stream_msg_id: _,
     } = &job.checking;
     let asked = compare
         .as_deref()
@@ -305,7 +291,7 @@ pub(super) fn verification(
         both: (*both || *delete_extra && command == Command::Compare) && depth != Depth::None,
         repair: *repair,
         delete_extra: *delete_extra,
-        message_ids: !no_stream_msg_id,
-        prune_streams: *stream_prune,
+        message_ids: carried.message_ids,
+        prune_streams: job.changes.stream_prune,
     })
 }

@@ -87,7 +87,6 @@ pub(super) fn job(command: Command, job: &mut Job) -> Result<Mode, UsageError> {
 }
 
 fn replicate(mode: Mode, job: &Job) -> Result<(), UsageError> {
-    const STRUCT: &str = "copying by each type's own commands";
     let checking = &job.checking;
     if checking.quick {
         return Err(UsageError::new(
@@ -113,17 +112,11 @@ fn replicate(mode: Mode, job: &Job) -> Result<(), UsageError> {
             "goes with riot compare --repair, and with --mode live",
         ));
     }
-    if checking.stream_prune {
-        return Err(UsageError::later("--stream-prune", STRUCT));
-    }
-    if checking.no_stream_msg_id {
-        return Err(UsageError::later("--no-stream-id", STRUCT));
-    }
     Ok(())
 }
 
 fn compare(job: &Job) -> Result<(), UsageError> {
-    let (changes, later) = (&job.changes, &job.later);
+    let changes = &job.changes;
     let Live {
         live,
         events,
@@ -135,9 +128,9 @@ fn compare(job: &Job) -> Result<(), UsageError> {
     } = &job.live;
     let writing = [
         (changes.carriage.is_some(), "--type"),
-        (later.structure, "--struct"),
-        (later.merge, "--merge"),
-        (later.merge_policy.is_some(), "--merge-policy"),
+        (changes.structure, "--struct"),
+        (changes.merge, "--merge"),
+        (changes.merge_policy.is_some(), "--merge-policy"),
         (changes.multi_exec, "--multi-exec"),
         (changes.wait_replicas.is_some(), "--wait-replicas"),
         (changes.wait_timeout.is_some(), "--wait-timeout"),
@@ -163,12 +156,6 @@ fn compare(job: &Job) -> Result<(), UsageError> {
     )?;
     if job.checking.delete_extra && !job.checking.repair {
         return Err(UsageError::new("--delete-extra", "goes with --repair"));
-    }
-    if job.checking.stream_msg_id && job.checking.no_stream_msg_id {
-        return Err(UsageError::new(
-            "--stream-msg-id",
-            "--no-stream-msg-id says otherwise; give one of them",
-        ));
     }
     if changes.dry_run && !job.checking.repair {
         return Err(UsageError::new(
@@ -258,36 +245,12 @@ fn mode(command: Command, job: &Job) -> Result<Mode, UsageError> {
 }
 
 fn later(later: &Later) -> Result<(), UsageError> {
-    const STRUCT: &str = "copying by each type's own commands";
     let Later {
-        structure,
-        merge,
-        merge_policy,
-        stream_id,
-        big_key,
         db_map,
         source_cpu,
         state,
     } = later;
-    let merge_policy = merge_policy.as_deref().map_or(Ok(false), |text| {
-        value::named(
-            "--merge-policy",
-            text,
-            &[("overwrite", false), ("merge", true)],
-        )
-    })?;
-    let stream_id = stream_id.as_deref().map_or(Ok(false), |text| {
-        value::named("--stream-id", text, &[("propagate", false), ("drop", true)])
-    })?;
-    let big_key = big_key
-        .as_deref()
-        .map_or(Ok(0), |text| value::size("--big-key", text, 1))?;
     let options = [
-        (*structure, "--struct", STRUCT),
-        (*merge, "--merge", STRUCT),
-        (merge_policy, "--merge-policy merge", STRUCT),
-        (stream_id, "--stream-id drop", STRUCT),
-        (big_key > 0, "--big-key", "moving big keys in chunks"),
         (
             !db_map.is_empty(),
             "--db-map",

@@ -1,5 +1,6 @@
 //! Whole command lines: the three spellings, precedence.
 
+mod by_type;
 mod cluster;
 mod live;
 mod refusals;

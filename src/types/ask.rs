@@ -14,6 +14,17 @@ pub(super) struct Questions<'a> {
     asking: bool,
 }
 
+impl<'a> Questions<'a> {
+    /// Commands that go out on this connection.
+    pub(super) fn to(connection: &'a mut Connection) -> Self {
+        Self {
+            out: connection.outgoing(),
+            count: 0,
+            asking: false,
+        }
+    }
+}
+
 impl Questions<'_> {
     /// One command.
     pub(super) fn ask(&mut self, words: &[&[u8]]) {
@@ -93,6 +104,18 @@ impl Sides<'_> {
     }
 }
 
+/// Waits for so many answers, be they errors.
+pub(super) async fn collect_all(
+    connection: &mut Connection,
+    count: usize,
+) -> Result<Vec<Reply>, Lost> {
+    let mut replies = Vec::with_capacity(count);
+    for _ in 0..count {
+        replies.push(connection.reply().await?);
+    }
+    Ok(replies)
+}
+
 async fn collect(
     connection: &mut Connection,
     count: usize,
@@ -131,6 +154,11 @@ impl Answers {
             side,
             replies: replies.into_iter(),
         }
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.replies.len()
     }
 
     /// The first `count` of them.

@@ -1,6 +1,10 @@
-//! Hashes: read by HGETALL or HSCAN, compared without order, large ones by looking fields up; the fields' own expiries.
+//! Hashes: read by HGETALL or HSCAN, written by HSET, compared without order, large ones by looking fields up; the fields' own expiries.
+
+mod copy;
 
 use bytes::Bytes;
+
+pub(super) use self::copy::HashReader;
 
 use super::ask::{
     Answers, Questions, array, ask_length, has_command, integer, page, pairs, take_length, words,

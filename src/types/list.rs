@@ -1,8 +1,9 @@
-//! Lists: read by LRANGE, compared in order.
+//! Lists: read by LRANGE, written by RPUSH, compared in order.
 
 use bytes::Bytes;
 
 use super::ask::{Questions, words};
+use super::copy::Commands;
 use super::rank::Ranked;
 use crate::wire::Reply;
 
@@ -24,5 +25,9 @@ impl Ranked for List {
 
     fn bytes(element: &Bytes) -> usize {
         element.len()
+    }
+
+    fn write(elements: Vec<Bytes>, out: &mut Commands) {
+        out.add(b"RPUSH", elements, 1);
     }
 }

@@ -16,6 +16,7 @@ pub(super) struct Pace {
     each: usize,
     most: usize,
     whole: bool,
+    ceiling: usize,
 }
 
 impl Pace {
@@ -33,7 +34,13 @@ impl Pace {
             each,
             most: if whole { len.max(1) } else { FIRST },
             whole,
+            ceiling: usize::MAX,
         }
+    }
+
+    /// The same with so many elements a command at most.
+    pub(super) fn at_most(self, ceiling: usize) -> Self {
+        Self { ceiling, ..self }
     }
 
     /// Whether all of it is expected to fit into one answer.
@@ -43,7 +50,7 @@ impl Pace {
 
     /// Elements to ask for.
     pub(super) fn count(&self) -> usize {
-        (self.chunk / self.each).clamp(1, self.most.max(1))
+        (self.chunk / self.each).clamp(1, self.most.min(self.ceiling).max(1))
     }
 
     /// Bytes that the answer is expected to have.

@@ -1,11 +1,17 @@
-//! Types whose elements have a place in an order: read in ranges, compared place by place.
+//! Types whose elements have a place in an order: read in ranges, copied range by range, compared place by place.
 
 use std::marker::PhantomData;
 
+use bytes::Bytes;
+
 use super::ask::{Answers, Questions, ask_length, take_length};
+use super::copy::{Commands, Means, Reader, Size, Step};
 use super::pace::Pace;
 use super::{Comparison, End, Ground, Names, Progress};
 use crate::wire::Reply;
+
+/// Most elements that one range of a copied key asks for: adding them must not hold the target for long.
+const MOST: usize = 5000;
 
 /// A type with an order.
 pub(super) trait Ranked {
@@ -22,6 +28,9 @@ pub(super) trait Ranked {
 
     /// Bytes of an element.
     fn bytes(element: &Self::Element) -> usize;
+
+    /// The commands that add elements to a key.
+    fn write(elements: Vec<Self::Element>, out: &mut Commands);
 }
 
 /// Reads from the first element to the last, a range a command.
@@ -123,5 +132,79 @@ impl<R: Ranked> Comparison for ByRank<R> {
         } else {
             Progress::More
         })
+    }
+}
+
+/// The copying of one key.
+pub(super) struct RankReader<R> {
+    key: Bytes,
+    state: Copying,
+    of: PhantomData<fn() -> R>,
+}
+
+enum Copying {
+    Whole,
+    Length(usize),
+    Ranges(Ranges),
+}
+
+impl<R: Ranked> RankReader<R> {
+    pub(super) fn new(key: Bytes, size: Size) -> Self {
+        Self {
+            key,
+            state: match size {
+                Size::Whole => Copying::Whole,
+                Size::Paged(bytes) => Copying::Length(bytes),
+            },
+            of: PhantomData,
+        }
+    }
+}
+
+impl<R: Ranked> Reader for RankReader<R> {
+    fn ask(&mut self, _: &Means, source: &mut Questions<'_>) {
+        match &self.state {
+            Copying::Whole => R::ask(&self.key, 0, usize::MAX >> 1, source),
+            Copying::Length(_) => source.ask(&[R::LENGTH, &self.key]),
+            Copying::Ranges(ranges) => ranges.ask::<R>(&self.key, source),
+        }
+    }
+
+    fn accept(
+        &mut self,
+        means: &Means,
+        source: &mut Answers,
+        out: &mut Commands,
+    ) -> Result<Step, End> {
+        match &mut self.state {
+            Copying::Whole => {
+                let elements = source.parse(R::elements)?;
+                if elements.is_empty() {
+                    return Err(End::Gone);
+                }
+                R::write(elements, out);
+                Ok(Step::Done)
+            }
+            Copying::Length(bytes) => {
+                let len = source.size()?;
+                if len == 0 {
+                    return Err(End::Gone);
+                }
+                let pace = Pace::new(*bytes, len, means.chunk).at_most(MOST);
+                self.state = Copying::Ranges(Ranges::new(len, pace));
+                Ok(Step::More)
+            }
+            Copying::Ranges(ranges) => {
+                let elements = source.parse(R::elements)?;
+                ranges.advance::<R>(&elements);
+                let done = ranges.is_done() || elements.is_empty();
+                R::write(elements, out);
+                Ok(if done { Step::Done } else { Step::More })
+            }
+        }
+    }
+
+    fn length(&self) -> Option<&'static [u8]> {
+        Some(R::LENGTH)
     }
 }

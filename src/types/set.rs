@@ -1,8 +1,9 @@
-//! Sets: read by SMEMBERS or SSCAN, compared without order, large ones by looking members up.
+//! Sets: read by SMEMBERS or SSCAN, written by SADD, compared without order, large ones by looking members up.
 
 use bytes::Bytes;
 
 use super::ask::{Answers, Questions, ask_length, has_command, page, take_length, words};
+use super::copy::{Commands, Means, Reader, Size, Step};
 use super::pace::Pace;
 use super::{Comparison, End, Ground, Names, Progress};
 use crate::wire::Reply;
@@ -183,6 +184,84 @@ impl Pages {
             return Err(End::Differs);
         }
         Ok(Progress::Equal)
+    }
+}
+
+/// Most members that one page of a copied set asks for.
+const MOST: usize = 5000;
+
+/// The copying of one key.
+pub(super) struct SetReader {
+    key: Bytes,
+    state: Copying,
+}
+
+enum Copying {
+    Whole,
+    Length(usize),
+    Pages { cursor: Bytes, pace: Pace },
+}
+
+impl SetReader {
+    pub(super) fn new(key: Bytes, size: Size) -> Self {
+        let state = match size {
+            Size::Whole => Copying::Whole,
+            Size::Paged(bytes) => Copying::Length(bytes),
+        };
+        Self { key, state }
+    }
+}
+
+impl Reader for SetReader {
+    fn ask(&mut self, _: &Means, source: &mut Questions<'_>) {
+        match &self.state {
+            Copying::Whole => source.ask(&[b"SMEMBERS", &self.key]),
+            Copying::Length(_) => source.ask(&[b"SCARD", &self.key]),
+            Copying::Pages { cursor, pace } => ask_page(&self.key, cursor, pace.count(), source),
+        }
+    }
+
+    fn accept(
+        &mut self,
+        means: &Means,
+        source: &mut Answers,
+        out: &mut Commands,
+    ) -> Result<Step, End> {
+        match &mut self.state {
+            Copying::Whole => {
+                let members = source.parse(words)?;
+                if members.is_empty() {
+                    return Err(End::Gone);
+                }
+                out.add(b"SADD", members, 1);
+                Ok(Step::Done)
+            }
+            Copying::Length(bytes) => {
+                let len = source.size()?;
+                if len == 0 {
+                    return Err(End::Gone);
+                }
+                self.state = Copying::Pages {
+                    cursor: Bytes::from_static(b"0"),
+                    pace: Pace::new(*bytes, len, means.chunk).at_most(MOST),
+                };
+                Ok(Step::More)
+            }
+            Copying::Pages { cursor, pace } => {
+                let (next, members) = source.parse(page)?;
+                pace.learn(members.len(), members.iter().map(Bytes::len).sum());
+                out.add(b"SADD", members, 1);
+                match next {
+                    Some(next) => *cursor = next,
+                    None => return Ok(Step::Done),
+                }
+                Ok(Step::More)
+            }
+        }
+    }
+
+    fn length(&self) -> Option<&'static [u8]> {
+        Some(b"SCARD")
     }
 }
 

@@ -169,7 +169,7 @@ fn settle(
 }
 
 /// TIME's answer: seconds and microseconds.
-fn time(reply: Reply) -> Option<Millis> {
+pub(super) fn time(reply: Reply) -> Option<Millis> {
     let mut parts = array(reply)?.into_iter();
     let mut number = || -> Option<Millis> {
         std::str::from_utf8(&bytes(parts.next()?)?)

@@ -1,10 +1,12 @@
 //! Streams: entries read by XRANGE, compared in order with their ids; what XINFO says beside them; groups.
 
+mod copy;
 mod groups;
 mod id;
 
 use bytes::Bytes;
 
+pub(super) use self::copy::StreamReader;
 use self::groups::{Group, Pending};
 use self::id::Id;
 use super::ask::{Answers, Questions, array, bytes, size, words};

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::ask::{Answers, Questions};
+use super::copy::{Commands, Means, Reader, Step};
 use super::{Comparison, End, Ground, Names, Progress};
 
 /// PFCOUNT rewrites these bytes of a `HyperLogLog` without an event; its header is longer.
@@ -120,6 +121,32 @@ fn same(source: &[u8], target: &[u8], at: usize) -> bool {
             && source.len() > CACHE.end
             && source.get(..CACHE.start) == target.get(..CACHE.start)
             && source.get(CACHE.end..) == target.get(CACHE.end..))
+}
+
+/// The copying of one key.
+pub(super) struct StringReader {
+    key: Bytes,
+}
+
+impl StringReader {
+    pub(super) fn new(key: Bytes) -> Self {
+        Self { key }
+    }
+}
+
+impl Reader for StringReader {
+    fn ask(&mut self, _: &Means, source: &mut Questions<'_>) {
+        source.ask(&[b"GET", &self.key]);
+    }
+
+    fn accept(&mut self, _: &Means, source: &mut Answers, out: &mut Commands) -> Result<Step, End> {
+        out.push(&[b"SET"], [source.value()?]);
+        Ok(Step::Done)
+    }
+
+    fn length(&self) -> Option<&'static [u8]> {
+        Some(b"STRLEN")
+    }
 }
 
 #[cfg(test)]

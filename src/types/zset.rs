@@ -1,8 +1,9 @@
-//! Sorted sets: read by rank with their scores, compared by member and score.
+//! Sorted sets: read by rank with their scores, written by ZADD, compared by member and score.
 
 use bytes::Bytes;
 
 use super::ask::{Questions, array, bytes};
+use super::copy::{Commands, number};
 use super::rank::Ranked;
 use crate::wire::Reply;
 
@@ -45,6 +46,14 @@ impl Ranked for SortedSet {
 
     fn bytes(element: &Scored) -> usize {
         element.0.len() + size_of::<f64>()
+    }
+
+    /// The shortest text that reads as the same double: `inf` and `-inf` as the server has them.
+    fn write(elements: Vec<Scored>, out: &mut Commands) {
+        let words = elements
+            .into_iter()
+            .flat_map(|(member, score)| [number(score), member]);
+        out.add(b"ZADD", words, 2);
     }
 }
 

@@ -46,6 +46,28 @@ impl Outgoing {
         self.tail.extend_from_slice(b"\r\n");
     }
 
+    /// The header of a word of `len` bytes, which follow by [`Outgoing::raw`] and end with [`Outgoing::end_value`].
+    pub fn begin_value(&mut self, len: usize) {
+        self.header(b'$', len);
+    }
+
+    /// Bytes of a word that was begun.
+    pub fn raw(&mut self, bytes: Bytes) {
+        self.seal();
+        self.pieces.push_back(bytes);
+    }
+
+    /// The end of a word that was begun.
+    pub fn end_value(&mut self) {
+        self.tail.extend_from_slice(b"\r\n");
+    }
+
+    /// Bytes that are not with the kernel.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.pieces.iter().map(Bytes::len).sum::<usize>() + self.tail.len()
+    }
+
     /// A number as a word.
     pub fn number(&mut self, number: i64) {
         let mut digits = itoa::Buffer::new();

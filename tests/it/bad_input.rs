@@ -284,6 +284,20 @@ fn bad_words_are_known_without_a_network() {
     run(&["--rate", "0"], &["--rate"]);
     run(&["--sleep", "5 parsecs"], &["--sleep", "5 parsecs"]);
     run(&["--type", "csv"], &["--type", "csv"]);
+    run(
+        &["--type", "dump", "--struct"],
+        &["--struct", "--type says otherwise"],
+    );
+    for option in ["--merge", "--no-stream-id", "--stream-prune"] {
+        run(&[option], &[option, "--type struct"]);
+    }
+    for option in ["--merge", "--no-stream-id"] {
+        run(
+            &["--live", "--struct", option],
+            &[option, "does not go with live"],
+        );
+    }
+    run(&["--big-key", "huge"], &["--big-key", "huge"]);
     run(&["--source-resp", "4"], &["--source-resp", "4"]);
     run(&["--source-db", "minus one"], &["--source-db"]);
     run(
@@ -371,19 +385,14 @@ fn what_a_later_version_brings_is_refused_by_name() {
     };
     let (a, b) = ("127.0.0.1:1", "127.0.0.1:2");
     for words in [
-        ["--type", "struct"],
         ["--state", "file"],
         ["--metrics", "127.0.0.1:1"],
         ["--source-cpu", "50"],
-        ["--big-key", "1MB"],
         ["--db-map", "1=2"],
         ["--source-db", "all"],
         ["--source-db", "0-15"],
     ] {
         refused(&["replicate", words[0], words[1], a, b], words[0]);
-    }
-    for option in ["--struct", "--merge", "--stream-prune", "--no-stream-id"] {
-        refused(&["replicate", option, a, b], option);
     }
     refused(&["check", a, b], "check");
     refused(&["ping", a], "ping");

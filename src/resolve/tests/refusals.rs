@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use super::error;
 
 /// A line for each command line, for snapshots.
-fn errors(lines: &[&str]) -> String {
+pub(super) fn errors(lines: &[&str]) -> String {
     lines.iter().fold(String::new(), |mut all, line| {
         writeln!(all, "{line}\n  {}", error(line)).unwrap();
         all
@@ -213,12 +213,10 @@ fn errors_of_options() {
         "riot compare a b --quick --mode live",
         "riot compare a b --quick --dry-run",
         "riot compare a b --delete-extra",
-        "riot compare a b --stream-msg-id --no-stream-msg-id",
         "riot compare a b --both --key-replace x=>y",
         "riot compare a b --both --key-process #{key}#{key}",
         "riot replicate a b --mode compare --multi-exec",
         "riot replicate a b --repair",
-        "riot replicate a b --stream-prune",
         "riot replicate a b --ks x",
         "riot replicate a b --var x=y",
         "riot replicate a b --log x",
@@ -287,8 +285,6 @@ fn errors_of_options() {
       error: --dry-run: compare writes nothing but with --repair
     riot compare a b --delete-extra
       error: --delete-extra: goes with --repair
-    riot compare a b --stream-msg-id --no-stream-msg-id
-      error: --stream-msg-id: --no-stream-msg-id says otherwise; give one of them
     riot compare a b --both --key-replace x=>y
       error: --both: needs names that can be told back to the source's: no --key-replace, and exactly one #{key} in --key-process
     riot compare a b --both --key-process #{key}#{key}
@@ -297,8 +293,6 @@ fn errors_of_options() {
       error: --multi-exec: compare writes nothing, so it has no such option
     riot replicate a b --repair
       error: --repair: belongs to compare: riot compare --repair copies again what differs
-    riot replicate a b --stream-prune
-      error: --stream-prune: this version of riot does not have copying by each type's own commands yet
     riot replicate a b --ks x
       error: --ks: there are no JVM keystores here: use the cert, key and key-pass options (--source-cert, --target-cert) with PEM files
     riot replicate a b --var x=y
@@ -338,8 +332,6 @@ fn errors_of_live() {
         "riot replicate a b --live --both --key-replace x=>y",
         "riot replicate a b --live --events tracking --source-resp 2",
         "riot --resp resp2 -h a replicate -h b --live --events tracking",
-        "riot replicate a b --live --merge",
-        "riot replicate a b --live --stream-id drop",
         "riot replicate a b --mode compare --live",
         "riot replicate a b --mode compare --events auto",
         "riot compare a b --live",
@@ -404,10 +396,6 @@ fn errors_of_live() {
       error: --events tracking: needs RESP3, and --source-resp says 2
     riot --resp resp2 -h a replicate -h b --live --events tracking
       error: --events tracking: needs RESP3, and --resp says 2
-    riot replicate a b --live --merge
-      error: --merge: this version of riot does not have copying by each type's own commands yet
-    riot replicate a b --live --stream-id drop
-      error: --stream-id drop: this version of riot does not have copying by each type's own commands yet
     riot replicate a b --mode compare --live
       error: --live: --mode says otherwise; give one of them
     riot replicate a b --mode compare --events auto
@@ -435,15 +423,6 @@ fn what_comes_later_is_refused_by_name() {
         "riot ping a",
         "riot check --quick a b",
         "riot generate-completion bash",
-        "riot replicate a b --type struct",
-        "riot replicate a b --type DS",
-        "riot replicate a b --struct",
-        "riot replicate a b --merge",
-        "riot replicate a b --merge-policy merge",
-        "riot replicate a b --no-stream-id",
-        "riot replicate a b --stream-id drop",
-        "riot replicate a b --stream-prune",
-        "riot replicate a b --big-key 16MB",
         "riot replicate a b --source-cpu 50",
         "riot --metrics :9000 replicate a b",
         "riot replicate a b --ready-lag 1s",
@@ -459,24 +438,6 @@ fn what_comes_later_is_refused_by_name() {
       error: check: this version of riot does not have check yet
     riot generate-completion bash
       error: generate-completion: this version of riot does not have completion scripts yet
-    riot replicate a b --type struct
-      error: --type struct: this version of riot does not have copying by each type's own commands yet
-    riot replicate a b --type DS
-      error: --type struct: this version of riot does not have copying by each type's own commands yet
-    riot replicate a b --struct
-      error: --struct: this version of riot does not have copying by each type's own commands yet
-    riot replicate a b --merge
-      error: --merge: this version of riot does not have copying by each type's own commands yet
-    riot replicate a b --merge-policy merge
-      error: --merge-policy merge: this version of riot does not have copying by each type's own commands yet
-    riot replicate a b --no-stream-id
-      error: --no-stream-id: this version of riot does not have copying by each type's own commands yet
-    riot replicate a b --stream-id drop
-      error: --stream-id drop: this version of riot does not have copying by each type's own commands yet
-    riot replicate a b --stream-prune
-      error: --stream-prune: this version of riot does not have copying by each type's own commands yet
-    riot replicate a b --big-key 16MB
-      error: --big-key: this version of riot does not have moving big keys in chunks yet
     riot replicate a b --source-cpu 50
       error: --source-cpu: this version of riot does not have a limit on the source's CPU yet
     riot --metrics :9000 replicate a b
