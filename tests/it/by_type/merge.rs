@@ -139,6 +139,27 @@ fn expiries_of_the_source_come_along() {
 }
 
 #[test]
+fn expiries_of_the_target_stay_where_the_source_has_none() {
+    for words in [&[][..], &["--big-key", "1"]] {
+        let target = [
+            "HSET hash a 1",
+            "PEXPIREAT hash 4102444800123",
+            "ZADD zset 1 a",
+            "PEXPIREAT zset 4102444800124",
+        ];
+        let wanted = [&target[..], &["HSET hash b 2", "ZADD zset 2 b"]].concat();
+        let sides = Sides::new(&["HSET hash b 2", "ZADD zset 2 b"], &target, &wanted);
+        sides
+            .merge()
+            .words(words)
+            .word("--no-verify")
+            .run()
+            .exits(0);
+        sides.are_merged();
+    }
+}
+
+#[test]
 fn messages_that_are_not_newer_than_the_targets_fail_by_name() {
     for words in [&[][..], &["--big-key", "1KB"]] {
         let sides = Sides::new(

@@ -1,6 +1,6 @@
 //! Users and servers that do not know RESTORE, and users with few other rights.
 
-use super::filling::{KINDS, fill, fill_big_kinds};
+use super::filling::{KINDS, fill, fill_big, fill_big_kinds};
 use super::{assert_carried, assert_no_rubbish, count, pair, temporary, told};
 use crate::data;
 use crate::riot::{Output, Riot};
@@ -131,23 +131,46 @@ fn a_source_user_that_may_not_ask_for_memory() {
     assert_carried(&source, &target);
 }
 
-/// The commands that write keys of all types, and that put big ones in place.
-const WRITES: &str = "+set +mset +del +unlink +rename +pexpireat +pexpire +persist +hset +hpexpireat +rpush +sadd +zadd \
-    +xadd +xdel +xgroup +xclaim +xsetid +xreadgroup +multi +exec +discard";
+/// What the guide says that a source needs, in all and by type.
+const READS: &str = "+scan +mget +dump +pexpiretime +type +exists +multi +exec +info +time +ping +client|id +client|list \
+    +watch +unwatch +memory|usage +getrange +strlen +hgetall +hscan +hlen +lrange +llen +smembers +sscan +scard +zrange \
+    +zcard +xrange +xinfo +xpending";
+
+/// The same of a target, but RESTORE.
+const WRITES: &str = "+set +mset +del +type +pexpiretime +scan +exists +info +time +ping +client|info +client|kill \
+    +hset +rpush +sadd +zadd +xadd +xgroup +xclaim +xsetid +xdel +unlink +rename +persist +pexpireat +pexpire +multi \
+    +exec +watch +unwatch";
 
 #[test]
-fn a_target_user_that_may_write_and_little_else() {
-    for version in [Version::Redis70, Version::Redis80] {
-        let source = Server::start(version);
-        let commands: Vec<&str> = WRITES
-            .split_whitespace()
-            .filter(|command| version.has_field_expiry() || !command.contains("hpexpireat"))
-            .collect();
-        let rules = format!("~* -@all {} +@read +@connection", commands.join(" "));
-        let target = with_user(version, &rules);
-        let run = as_target(told(&source, &target));
+fn users_with_the_rights_that_the_guide_tells_and_no_others() {
+    for version in [Version::Redis70, Version::Redis80, Version::Valkey81] {
+        let (read, write) = if version.has_field_expiry() {
+            (" +hpexpiretime", " +hpexpireat")
+        } else {
+            ("", "")
+        };
+        let source = with_user(version, &format!("~* -@all {READS}{read}"));
+        let target = with_user(version, &format!("~* -@all {WRITES}{write}"));
+        let run = as_target(as_source(told(&source, &target)));
         all_arrives(&source, &target, run);
     }
+}
+
+#[test]
+fn a_target_user_that_is_limited_to_some_keys_and_the_temporary_names() {
+    let source = Server::start(Version::Redis70);
+    for kind in KINDS {
+        let key = format!("app:{kind}");
+        fill_big(&mut source.connection(), kind, key.as_bytes(), 5_000, 1);
+    }
+    let target = with_user(Version::Redis70, "~app:* ~{*}:riot-tmp:* &* +@all");
+    let output = as_target(told(&source, &target))
+        .words(["--big-key", "100KB"])
+        .run()
+        .exits(0);
+    assert_eq!(count(&output, "in_chunks"), 6, "{output}");
+    assert_carried(&source, &target);
+    assert_no_rubbish(&target);
 }
 
 #[test]
@@ -176,7 +199,7 @@ fn a_target_user_without_a_right_to_the_temporary_name_loses_no_key_silently() {
     let source = Server::start(Version::Redis70);
     for kind in KINDS {
         let key = format!("app:{kind}");
-        super::filling::fill_big(&mut source.connection(), kind, key.as_bytes(), 5_000, 1);
+        fill_big(&mut source.connection(), kind, key.as_bytes(), 5_000, 1);
     }
     data::fill_strings(&source, "app:small:", 100, 20);
     let target = with_user(Version::Redis70, "~app:* &* +@all");
@@ -207,8 +230,8 @@ fn a_payload_over_the_targets_longest_string_is_no_failure() {
     // The payload of one key alone is too long for the target.
     target.tell("CONFIG SET proto-max-bulk-len 1mb");
     data::fill_mixed(&source, "mixed:", 300);
-    super::filling::fill_big(&mut source.connection(), "hash", b"large", 30_000, 1);
-    super::filling::fill_big(&mut source.connection(), "list", b"long", 30_000, 2);
+    fill_big(&mut source.connection(), "hash", b"large", 30_000, 1);
+    fill_big(&mut source.connection(), "list", b"long", 30_000, 2);
     let output = told(&source, &target)
         .words(["--big-key", "0"])
         .run()

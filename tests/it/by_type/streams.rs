@@ -126,6 +126,7 @@ fn the_target_gives_new_ids_where_ids_are_dropped() {
         let (source, target) = pair();
         let mut c = source.connection();
         fill_big(&mut c, "stream", b"long", 5_000, 1);
+        run!(c, "XGROUP", "DESTROY", "long", "group");
         for n in 1..=5 {
             run!(c, "XADD", "short", format!("{n}-1"), "n", n, "", "\r\n\0");
         }
@@ -159,10 +160,59 @@ fn the_target_gives_new_ids_where_ids_are_dropped() {
     }
 }
 
+/// Last delivered id and pending messages of each group.
+fn groups(server: &Server, key: &str) -> Vec<(String, String, u64)> {
+    let groups: Vec<std::collections::HashMap<String, Value>> =
+        server.run(&format!("XINFO GROUPS {key}"));
+    let text = |value: &Value| redis::from_redis_value::<String>(value.clone()).unwrap();
+    groups
+        .iter()
+        .map(|group| {
+            let pending = redis::from_redis_value(group["pending"].clone()).unwrap();
+            let last = text(&group["last-delivered-id"]);
+            (text(&group["name"]), last, pending)
+        })
+        .collect()
+}
+
+#[test]
+fn groups_are_behind_as_many_messages_where_ids_are_dropped() {
+    for words in [&[][..], &["--big-key", "1KB"]] {
+        let (source, target) = pair();
+        let mut c = source.connection();
+        for n in 1..=300 {
+            run!(c, "XADD", "stream", format!("{n}-1"), "n", n);
+        }
+        run!(c, "XADD", "other", "1-1", "a", "b");
+        for (group, at) in [("a", "0"), ("b", "10-1"), ("c", "299-9")] {
+            run!(c, "XGROUP", "CREATE", "stream", group, at);
+        }
+        run!(c, "XGROUP", "CREATE", "other", "first", "0");
+        read(&mut c, "stream", "a", b"reader", 5);
+        read(&mut c, "other", "first", b"reader", 1);
+        let output = by_type(&source, &target)
+            .word("--no-stream-id")
+            .words(words)
+            .run()
+            .exits(0);
+        let ids = ids(&target, "stream");
+        let wanted = [("a", 5), ("b", 10), ("c", 299)]
+            .map(|(name, read): (&str, usize)| (name.to_owned(), ids[read - 1].clone(), 0));
+        assert_eq!(groups(&target, "stream"), wanted, "{output}");
+        let told = output
+            .stderr
+            .lines()
+            .filter(|line| line.contains("pending"));
+        assert_eq!(told.count(), 1, "{output}");
+    }
+}
+
 #[test]
 fn a_copy_without_ids_is_verified_without_them() {
     let (source, target) = pair();
-    fill_big(&mut source.connection(), "stream", b"long", 500, 1);
+    let mut c = source.connection();
+    fill_big(&mut c, "stream", b"long", 500, 1);
+    run!(c, "XGROUP", "DESTROY", "long", "group");
     let words = ["--compare", "full", "--no-stream-msg-id"];
     by_type(&source, &target)
         .words(["--stream-id", "drop"])
