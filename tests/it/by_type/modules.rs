@@ -3,6 +3,7 @@
 
 mod series;
 mod server;
+mod tests;
 
 use std::collections::BTreeMap;
 

@@ -132,7 +132,8 @@ impl Series {
         let samples = self.samples.range(from..=to).take(most);
         let samples = samples.map(|(time, value)| {
             // Values are simple strings, here with as many digits as it takes to read them again.
-            let value = format!("+{value:?}\r\n").into_bytes();
+            let value = format!("{value:?}");
+            let value = format!("+{}\r\n", value.trim_end_matches(".0")).into_bytes();
             array(&[format!(":{time}\r\n").into_bytes(), value])
         });
         array(&samples.collect::<Vec<_>>())
