@@ -1,5 +1,6 @@
 //! Data of every type, and snapshots of what a server holds, read with the types' own commands.
 
+mod carried;
 mod slots;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,6 +12,7 @@ use redis::{Connection, ConnectionLike, FromRedisValue as _, Value as Answer};
 use crate::servers::Version;
 use crate::store::{Client, Store};
 
+pub(crate) use self::carried::{field_expiries, without_last_seen};
 pub(crate) use self::slots::fill_slots;
 
 /// Midnight before 1 January 10000: an expiry that nobody reaches.

@@ -21,6 +21,10 @@ pub(crate) trait Behaviour: Send + 'static {
     fn command(&mut self, words: &[Vec<u8>]) -> Does;
     /// Bytes of an answer that leave before the connection is cut, for this one answer.
     fn cut(&mut self, answer: usize) -> Option<usize>;
+    /// What INFO tells.
+    fn info(&self) -> String {
+        "run_id:fake\n".into()
+    }
 }
 
 /// A running server; it ends with this value.
@@ -93,13 +97,16 @@ fn execute<B: Behaviour>(
         b"HELLO" => says("-ERR unknown command 'HELLO'\r\n"),
         b"CLIENT" => says("+OK\r\n"),
         b"PING" => says("+PONG\r\n"),
-        b"INFO" if queued.is_none() => says("$12\r\nrun_id:fake\n\r\n"),
+        b"INFO" if queued.is_none() => Does::Says(bulk(state.lock().unwrap().info().as_bytes())),
         b"MULTI" => {
             *queued = Some(Vec::new());
             says("+OK\r\n")
         }
+        b"DISCARD" if queued.take().is_some() => says("+OK\r\n"),
         b"EXEC" => {
-            let commands = queued.take().unwrap();
+            let Some(commands) = queued.take() else {
+                return says("-ERR EXEC without MULTI\r\n");
+            };
             let mut answer = format!("*{}\r\n", commands.len()).into_bytes();
             for command in commands {
                 match state.lock().unwrap().command(&command) {

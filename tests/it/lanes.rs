@@ -29,6 +29,10 @@ use crate::fake::{Behaviour, Dice, Does, Fake, Store, bulk};
 fn flow(batch: usize, pipeline: usize) -> Flow {
     Flow {
         carriage: Carriage::Auto,
+        big_key: None,
+        merge: false,
+        stream_ids: true,
+        prune_streams: false,
         write_lanes: Auto::Measured,
         write_batch: Auto::Fixed(batch),
         read_lanes: Auto::Measured,

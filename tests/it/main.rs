@@ -25,6 +25,7 @@ mod store;
 mod wait;
 
 mod bad_input;
+mod by_type;
 mod cluster;
 mod compare;
 mod connections;

@@ -61,6 +61,8 @@ struct Fuse {
 struct Control {
     delay: [Duration; 2],
     stalled: [bool; 2],
+    /// How many more bytes go through before nothing does.
+    stall_after: [Option<u64>; 2],
     /// How many more bytes go through before everything is cut.
     fuse: [Option<Fuse>; 2],
     cuts: u64,
@@ -179,6 +181,16 @@ impl Proxy {
     /// Nothing goes through in this direction until `flow`; connections stay open.
     pub(crate) fn stall(&self, direction: Direction) {
         self.shared.lock().stalled[direction.index()] = true;
+    }
+
+    /// The same once this many more bytes have gone through, to the nearest chunk.
+    pub(crate) fn stall_after(&self, direction: Direction, bytes: u64) {
+        self.shared.lock().stall_after[direction.index()] = Some(bytes);
+    }
+
+    /// Whether nothing goes through in this direction.
+    pub(crate) fn is_stalled(&self, direction: Direction) -> bool {
+        self.shared.lock().stalled[direction.index()]
     }
 
     /// Ends a stall.
@@ -489,6 +501,15 @@ fn next_due(link: &Link, queue: &Queue) -> Option<Vec<u8>> {
 /// How many of these bytes may go: all, or less where the fuse ends; waits out a stall. `None` where the link was ended.
 fn allow(shared: &Shared, link: &Link, direction: Direction, bytes: usize) -> Option<usize> {
     let mut control = shared.lock();
+    let whole = bytes as u64;
+    match &mut control.stall_after[direction.index()] {
+        Some(left) if *left >= whole => *left -= whole,
+        after @ Some(_) => {
+            *after = None;
+            control.stalled[direction.index()] = true;
+        }
+        None => {}
+    }
     while control.stalled[direction.index()] && !control.closed {
         if link.ended().is_some() {
             return None;
@@ -504,7 +525,6 @@ fn allow(shared: &Shared, link: &Link, direction: Direction, bytes: usize) -> Op
     let Some(fuse) = slot else {
         return Some(bytes);
     };
-    let whole = bytes as u64;
     if fuse.left >= whole {
         fuse.left -= whole;
         return Some(bytes);

@@ -49,6 +49,14 @@ pub(crate) struct Size {
     pub(crate) cluster_slots: usize,
     /// Keys of a snapshot during which slots move.
     pub(crate) cluster_snapshot: u32,
+    /// Members of the sorted set that is copied in chunks, some 60 bytes each.
+    pub(crate) big_members: u32,
+    /// Bytes of the string that is.
+    pub(crate) big_string: usize,
+    /// The budget that they are copied within: with what riot holds besides, less than the string.
+    pub(crate) big_budget: u64,
+    /// Pending entries of the stream that is copied by its commands.
+    pub(crate) pending: u32,
 }
 
 /// The sizes of this run.
@@ -77,6 +85,10 @@ pub(crate) fn size() -> Size {
             cluster_load: Duration::from_secs(30),
             cluster_slots: 1_000,
             cluster_snapshot: 100_000,
+            big_members: 3_000_000,
+            big_string: 600 << 20,
+            big_budget: 64 << 20,
+            pending: 10_000,
         }
     } else {
         Size {
@@ -102,6 +114,10 @@ pub(crate) fn size() -> Size {
             cluster_load: Duration::from_secs(2),
             cluster_slots: 200,
             cluster_snapshot: 15_000,
+            big_members: 150_000,
+            big_string: 200 << 20,
+            big_budget: 8 << 20,
+            pending: 10_000,
         }
     }
 }
