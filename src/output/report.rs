@@ -235,7 +235,7 @@ fn exceptions(counts: &Counts) -> Vec<String> {
     tell(
         counts.read_again,
         format!(
-            "{} read again, because they changed while they were read",
+            "{} read again after a change in the middle",
             keys(counts.read_again)
         ),
     );

@@ -199,7 +199,8 @@ async fn write_all(
         let (sender, receiver) = queue::<Parcel>(batch * 2, usize::MAX);
         outputs.push(sender);
         let home = home(Side::Target, &fake, &context.stats);
-        stages.spawn(WriteLane::new(context.clone(), home, dialect, receiver).run());
+        stages
+            .spawn(WriteLane::new(context.clone(), home, dialect, receiver, Arc::default()).run());
     }
     let mut random = fastrand::Rng::with_seed(seed);
     let deal = Deal::by_road(lanes);
@@ -392,11 +393,11 @@ proptest! {
                 _ => (Value::Text(value), None),
             };
             let held = match &value {
-                Value::Gone | Value::Unwanted | Value::Doubtful => None,
+                Value::Gone | Value::Unwanted | Value::Doubtful | Value::ByType(_) => None,
                 Value::Text(bytes) | Value::Payload(bytes) => Some(bytes.to_vec()),
             };
             last.insert(name.to_vec(), held);
-            entries.push(Entry { key: Key::new(name.clone(), &name), value, expiry });
+            entries.push(Entry { key: Key::new(name.clone(), &name), origin: None, value, expiry });
         }
         let (store, fallen) = run(write_all(entries, lanes, batch, pipeline, seed));
         prop_assert!(fallen.is_empty(), "{fallen:?}");

@@ -70,6 +70,7 @@ fn a_scan_that_is_over() {
             dry_run: 0,
             unchanged: 0,
             other_database: 0,
+            empty_stream: 0,
         },
         ..scanning()
     };

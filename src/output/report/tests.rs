@@ -50,6 +50,7 @@ fn bad() -> Summary {
             dry_run: 0,
             unchanged: 0,
             other_database: 0,
+            empty_stream: 0,
         },
         failed: 200,
         retries: 1,
@@ -60,6 +61,10 @@ fn bad() -> Summary {
         },
         redone_alone: 500,
         payload_refused: 3,
+        by_type: 1004,
+        in_chunks: 2,
+        read_again: 1,
+        lost_field_expiries: 5,
         evicted_keys: 1,
         compare_failed: 2,
         differences: Differences {
@@ -161,7 +166,11 @@ fn whatever_went_wrong_has_its_line() {
     11 keys over the memory limit, skipped
     3 reconnections: 1 to the source, 2 to the target
     500 keys written again one by one
-    3 keys with a payload the target refused
+    1,004 keys copied by the commands of their types
+    3 keys with a payload that the target refused
+    2 keys copied in chunks
+    1 key read again after a change in the middle
+    5 fields of hashes without their expiry, which the target cannot hold (HPEXPIREAT: Redis 7.4, Valkey 9)
     1 key evicted by the target
     2 keys could not be compared
     1 key on the way when the run ended
@@ -203,6 +212,7 @@ fn json_is_one_line_with_everything() {
     insta::assert_snapshot!(serde_json::to_string_pretty(&value).unwrap(), @r#"
     {
       "both": false,
+      "by_type": 1004,
       "bytes_read": 150994944,
       "bytes_written": 150000000,
       "changes": 0,
@@ -237,6 +247,7 @@ fn json_is_one_line_with_everything() {
           "step": "write"
         }
       ],
+      "in_chunks": 2,
       "latency": {
         "source": {
           "MGET": {
@@ -262,12 +273,14 @@ fn json_is_one_line_with_everything() {
         }
       },
       "listen_seconds": 0.0,
+      "lost_field_expiries": 5,
       "notes": [
         "the target evicts keys: allkeys-lru"
       ],
       "payload_refused": 3,
       "peak_memory_bytes": 42991616,
       "phase": "done",
+      "read_again": 1,
       "reconnects": {
         "source": 1,
         "target": 2
@@ -281,6 +294,7 @@ fn json_is_one_line_with_everything() {
       "scanned": 1000214,
       "skipped": {
         "dry_run": 0,
+        "empty_stream": 0,
         "memory_limit": 11,
         "nameless": 0,
         "other_database": 0,
