@@ -273,7 +273,7 @@ impl Probe<'_> {
             if needs.dumps {
                 self.need("DUMP", &["DUMP", KEY]).await?;
                 profile.dumps = true;
-            } else {
+            } else if needs.payloads {
                 let tried = self.tried(&["DUMP", KEY]).await?;
                 profile.dumps = !matches!(tried, Tried::Denied | Tried::Unknown);
             }
@@ -310,14 +310,11 @@ impl Probe<'_> {
         info: &Info,
         profile: &mut Profile,
     ) -> Result<(), RunError> {
-        let restore = self.tried(&RESTORE).await?;
-        profile.restores = !matches!(restore, Tried::Denied | Tried::Unknown);
-        let set = self.need_said("SET", &SET).await?;
-        let said = match restore {
-            Tried::Said(said) => Some(said),
-            Tried::Allowed | Tried::Unknown | Tried::Denied => set,
-        };
-        if let Some(said) = said {
+        if needs.payloads {
+            let tried = self.tried(&RESTORE).await?;
+            profile.restores = !matches!(tried, Tried::Denied | Tried::Unknown);
+        }
+        if let Some(said) = self.need_said("SET", &SET).await? {
             if said.starts_with("READONLY")
                 || info.text("role") == Some("slave") && info.text("slave_read_only") == Some("1")
             {
@@ -399,9 +396,13 @@ impl Probe<'_> {
         add(needs.scan_type, &[&SCAN_TYPE]);
         add(needs.kinds, &[&["TYPE", KEY]]);
         add(needs.memory || needs.weighs, &[&["MEMORY", "USAGE", KEY]]);
-        add(needs.reads, &[&["DUMP", KEY]]);
+        add(
+            needs.reads && (needs.dumps || needs.payloads),
+            &[&["DUMP", KEY]],
+        );
         add(needs.reads && needs.texts, &[&["MGET", KEY]]);
-        add(needs.writes, &[&RESTORE, &SET, &["DEL", KEY], &SET_UNTIL]);
+        add(needs.writes && needs.payloads, &[&RESTORE]);
+        add(needs.writes, &[&SET, &["DEL", KEY], &SET_UNTIL]);
         add(needs.writes && needs.texts, &[&MSET]);
         // After all that names a key, and to no node of a cluster: servers up to Redis 8.0 and Valkey 8.1 crash where a
         // connection that has it on names a key of a slot that is on its way.

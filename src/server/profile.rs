@@ -17,6 +17,8 @@ pub struct Needs {
     pub scans: bool,
     /// Keys may have to be looked for, after a gap: SCAN and EXISTS.
     pub searches: bool,
+    /// Values go by DUMP and RESTORE where these are allowed.
+    pub payloads: bool,
     /// Values are compared by their payloads: DUMP cannot be done without.
     pub dumps: bool,
     /// Big keys are known by MEMORY USAGE, where that is allowed.

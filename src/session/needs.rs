@@ -13,6 +13,7 @@ pub(super) fn source_needs(config: &Config, rename: &Rename) -> Needs {
         scans: true,
         searches: config.live.is_some(),
         reads: copies || full,
+        payloads: copies && config.flow.carriage != Carriage::Struct,
         dumps: full,
         weighs: copies && config.flow.big_key.is_some(),
         texts: full || (copies && config.flow.carriage != Carriage::Dump),
@@ -30,6 +31,7 @@ pub(super) fn target_needs(config: &Config) -> Needs {
     let full = config.verification.depth == Depth::Full;
     Needs {
         writes,
+        payloads: config.flow.carriage != Carriage::Struct,
         reads: full,
         dumps: full,
         scans: config.verification.both,

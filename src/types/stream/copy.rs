@@ -59,6 +59,8 @@ pub(in crate::types) struct StreamReader {
     expected: VecDeque<Id>,
     /// Messages that stand for deleted ones.
     deleted: Vec<Id>,
+    /// The first message that is there.
+    first: Option<Id>,
     written: usize,
     /// Groups that were made between messages.
     made: usize,
@@ -86,6 +88,7 @@ impl StreamReader {
             held: Vec::new(),
             expected: VecDeque::new(),
             deleted: Vec::new(),
+            first: None,
             written: 0,
             made: 0,
         }
@@ -253,6 +256,7 @@ impl StreamReader {
             } else {
                 Bytes::from_static(b"*")
             };
+            self.first.get_or_insert(id);
             out.push(&[b"XADD"], std::iter::once(name).chain(fields));
             self.written += 1;
         }
@@ -319,9 +323,7 @@ impl StreamReader {
         for whole in &self.groups {
             claim(whole, means, out);
         }
-        for ids in self.deleted.chunks(IDS) {
-            out.push(&[b"XDEL"], ids.iter().map(number));
-        }
+        self.remove_stand_ins(means, out);
         if may_set && (stands || !enough || self.written == 0) {
             set_id(&info, means, out);
         }
@@ -329,6 +331,26 @@ impl StreamReader {
             out.notes.push("the last ids of streams are those of their last messages: XSETID is not allowed at the target (ACL rule +xsetid)");
         }
         Ok(())
+    }
+
+    /// Those before the first message are trimmed, as they may have been at the source: XDEL would be remembered.
+    fn remove_stand_ins(&self, means: &Means, out: &mut Commands) {
+        let first = self.first.filter(|_| means.since_62);
+        let trimmed = match first {
+            Some(first) => self.deleted.partition_point(|id| *id < first),
+            None if means.since_62 => self.deleted.len(),
+            None => 0,
+        };
+        if trimmed > 0 {
+            let words = match first {
+                Some(first) => [Bytes::from_static(b"MINID"), number(first)],
+                None => [Bytes::from_static(b"MAXLEN"), number(0)],
+            };
+            out.push(&[b"XTRIM"], words);
+        }
+        for ids in self.deleted.get(trimmed..).unwrap_or_default().chunks(IDS) {
+            out.push(&[b"XDEL"], ids.iter().map(number));
+        }
     }
 
     /// A stream that has no message and no group is made all the same.
