@@ -36,7 +36,7 @@ fn as_target(run: Riot) -> Riot {
 /// Everything arrives, whatever the target is missing, and the report says how.
 fn all_arrives(source: &Server, target: &Server, run: Riot) -> Output {
     fill(source);
-    fill_big_kinds(source, 5_000, 1);
+    fill_big_kinds(source, 8_000, 1);
     let output = run.words(["--big-key", "500KB"]).run().exits(0);
     assert_carried(source, target);
     assert_no_rubbish(target);
@@ -122,7 +122,7 @@ fn a_source_user_that_may_not_ask_for_memory() {
         Server::start(Version::Redis70),
     );
     fill(&source);
-    fill_big_kinds(&source, 5_000, 1);
+    fill_big_kinds(&source, 8_000, 1);
     as_source(told(&source, &target))
         .words(["--type", "struct", "--big-key", "500KB"])
         .run()
@@ -161,7 +161,7 @@ fn a_target_user_that_is_limited_to_some_keys_and_the_temporary_names() {
     let source = Server::start(Version::Redis70);
     for kind in KINDS {
         let key = format!("app:{kind}");
-        fill_big(&mut source.connection(), kind, key.as_bytes(), 5_000, 1);
+        fill_big(&mut source.connection(), kind, key.as_bytes(), 8_000, 1);
     }
     let target = with_user(Version::Redis70, "~app:* ~{*}:riot-tmp:* &* +@all");
     let output = as_target(told(&source, &target))
@@ -176,7 +176,7 @@ fn a_target_user_that_is_limited_to_some_keys_and_the_temporary_names() {
 #[test]
 fn a_target_user_without_a_right_to_one_type_fails_its_keys_by_name() {
     let source = Server::start(Version::Redis70);
-    fill_big_kinds(&source, 5_000, 1);
+    fill_big_kinds(&source, 8_000, 1);
     source.tell("ZADD small 1 a");
     let target = with_user(Version::Redis70, "~* &* +@all -restore -zadd");
     let output = as_target(told(&source, &target))
@@ -199,7 +199,7 @@ fn a_target_user_without_a_right_to_the_temporary_name_loses_no_key_silently() {
     let source = Server::start(Version::Redis70);
     for kind in KINDS {
         let key = format!("app:{kind}");
-        fill_big(&mut source.connection(), kind, key.as_bytes(), 5_000, 1);
+        fill_big(&mut source.connection(), kind, key.as_bytes(), 8_000, 1);
     }
     data::fill_strings(&source, "app:small:", 100, 20);
     let target = with_user(Version::Redis70, "~app:* &* +@all");

@@ -71,6 +71,7 @@ fn pending_entries(from: Version, to: Version, words: &[&str]) {
     assert_carried(&source, &target);
     assert_no_rubbish(&target);
     assert_eq!(count(&output, "by_type"), 1, "{output}");
+    assert_eq!(count(&output, "in_chunks"), 1, "{output}");
     compare_full(&source, &target)
         .words(["--show-diffs", "--rounds", "1"])
         .run()
@@ -125,7 +126,7 @@ fn the_target_gives_new_ids_where_ids_are_dropped() {
     for words in ways {
         let (source, target) = pair();
         let mut c = source.connection();
-        fill_big(&mut c, "stream", b"long", 5_000, 1);
+        fill_big(&mut c, "stream", b"long", 9_000, 1);
         run!(c, "XGROUP", "DESTROY", "long", "group");
         for n in 1..=5 {
             run!(c, "XADD", "short", format!("{n}-1"), "n", n, "", "\r\n\0");
@@ -178,12 +179,11 @@ fn groups(server: &Server, key: &str) -> Vec<(String, String, u64)> {
 
 #[test]
 fn groups_are_behind_as_many_messages_where_ids_are_dropped() {
-    for words in [&[][..], &["--big-key", "1KB"]] {
+    for (messages, chunks) in [(300, 0), (6_000, 1)] {
         let (source, target) = pair();
         let mut c = source.connection();
-        for n in 1..=300 {
-            run!(c, "XADD", "stream", format!("{n}-1"), "n", n);
-        }
+        fill_big(&mut c, "stream", b"stream", messages, 1);
+        run!(c, "XGROUP", "DESTROY", "stream", "group");
         run!(c, "XADD", "other", "1-1", "a", "b");
         for (group, at) in [("a", "0"), ("b", "10-1"), ("c", "299-9")] {
             run!(c, "XGROUP", "CREATE", "stream", group, at);
@@ -193,18 +193,17 @@ fn groups_are_behind_as_many_messages_where_ids_are_dropped() {
         read(&mut c, "other", "first", b"reader", 1);
         let output = by_type(&source, &target)
             .word("--no-stream-id")
-            .words(words)
             .run()
             .exits(0);
         let ids = ids(&target, "stream");
         let wanted = [("a", 5), ("b", 10), ("c", 299)]
             .map(|(name, read): (&str, usize)| (name.to_owned(), ids[read - 1].clone(), 0));
         assert_eq!(groups(&target, "stream"), wanted, "{output}");
-        let told = output
-            .stderr
-            .lines()
-            .filter(|line| line.contains("pending"));
+        let report = output.report();
+        let notes = report["notes"].as_array().unwrap().iter();
+        let told = notes.filter(|note| note.as_str().is_some_and(|note| note.contains("pending")));
         assert_eq!(told.count(), 1, "{output}");
+        assert_eq!(count(&output, "in_chunks"), chunks, "{output}");
     }
 }
 
