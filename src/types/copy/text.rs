@@ -207,13 +207,11 @@ impl Half {
                 sent = target.drive(), if writes => sent.map_err(|lost| (Side::Target, lost)),
             }
         };
-        match timeout(limit, moved).await {
-            Ok(moved) => moved,
-            Err(_) => {
-                let side = if writes { Side::Target } else { Side::Source };
-                Err((side, Lost::Timeout(limit)))
-            }
-        }
+        let Ok(moved) = timeout(limit, moved).await else {
+            let side = if writes { Side::Target } else { Side::Source };
+            return Err((side, Lost::Timeout(limit)));
+        };
+        moved
     }
 
     /// An error before the command is whole is a refusal.

@@ -169,7 +169,7 @@ impl StreamReader {
         if group.pending > 0 && means.stream_ids {
             let (now, part) = source.parse(micros)?;
             let page = source.parse(|reply| pending(reply, now))?;
-            let near_edge = part < EDGE || part > 1000 - EDGE;
+            let near_edge = !(EDGE..=1000 - EDGE).contains(&part);
             if near_edge && *tries < TRIES {
                 *tries += 1;
                 return Ok(Step::More);
