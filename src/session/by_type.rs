@@ -47,6 +47,7 @@ impl Session<'_> {
             follows: self.context.follow.is_some(),
             kinds: selection.types.clone(),
             memory_limit: selection.memory_limit.map(NonZeroU64::get),
+            memory_samples: selection.memory_samples,
             rename: self.rename.clone(),
             wait: self.write_dialect().wait,
             budget: usize::try_from(budget).unwrap_or(usize::MAX),

@@ -28,9 +28,6 @@ use crate::types::copy::{Bench, CopyTerms, Moment, Order, large};
 
 /// Keys that are taken at once.
 const TAKEN: usize = 512;
-/// Bytes of the budget that a carrier holds while it copies.
-const HELD: u64 = 4 << 20;
-
 /// One carrier.
 pub struct CarryLane {
     context: Arc<Context>,
@@ -102,12 +99,6 @@ impl CarryLane {
             if jobs.is_empty() {
                 return Ok(());
             }
-            let bytes = HELD.min(self.context.flow.memory_budget / 4);
-            let lease = self
-                .context
-                .budget
-                .lease(usize::try_from(bytes).unwrap_or(usize::MAX))
-                .await;
             for (ends, jobs) in self.by_ends(jobs) {
                 let carried = match self.load {
                     Load::Small => self.carry_small(ends, jobs).await,
@@ -118,7 +109,6 @@ impl CarryLane {
                     tracing::debug!("a carrier has lost its {side}");
                 }
             }
-            drop(lease);
             if self.stale.swap(false, Ordering::Relaxed) {
                 self.lines.clear();
             }

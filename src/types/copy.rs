@@ -4,6 +4,7 @@
 //! writes the answer. What does not fit into one answer is `Large`, and is copied by [`large`].
 
 mod bench;
+mod built;
 mod commands;
 mod large;
 mod reader;
@@ -19,7 +20,9 @@ use self::commands::{Executed, first_error};
 pub use self::large::large;
 pub(in crate::types) use self::reader::{Means, Reader, Size, Step};
 use super::ask::{Answers, Questions, has_command};
+use super::stream::Info;
 use super::{CHUNK, End, LEAST_CHUNK};
+use crate::clock;
 use crate::config::Side;
 use crate::entry::Millis;
 use crate::error::Lost;
@@ -58,6 +61,8 @@ pub struct CopyTerms {
     pub kinds: Vec<String>,
     /// Keys of more memory are skipped.
     pub memory_limit: Option<u64>,
+    /// MEMORY USAGE SAMPLES.
+    pub memory_samples: u32,
     /// Names at the target.
     pub rename: Arc<Rename>,
     /// WAIT for this many replicas, so many milliseconds; 0 replicas is off.
@@ -130,6 +135,14 @@ pub struct Moment {
     pub shift: Millis,
 }
 
+impl Moment {
+    /// About now on the source's clock: by this machine's, where that is all there is.
+    #[must_use]
+    pub fn now(self) -> Millis {
+        self.source_now.unwrap_or_else(clock::now)
+    }
+}
+
 /// A key to be copied.
 #[derive(Debug, Clone)]
 pub struct Order {
@@ -198,6 +211,8 @@ impl CopyTerms {
             shift: moment.shift,
             field_expiry: abilities.field_expiry,
             keep_expiry: self.keep_expiry,
+            source_time: self.source_time,
+            now: moment.now(),
             xsetid: abilities.xsetid,
             since_62: self.target_since_62,
             since_70: self.target_since_70,
@@ -243,6 +258,12 @@ impl CopyTerms {
             self.keep_expiry.then_some(instant),
             passed || (self.keep_expiry && instant <= 0),
         )
+    }
+
+    /// Asks for a key's memory.
+    fn ask_memory(&self, key: &[u8], source: &mut Questions<'_>) {
+        let samples = self.memory_samples.to_string();
+        source.ask(&[b"MEMORY", b"USAGE", key, b"SAMPLES", samples.as_bytes()]);
     }
 
     /// Asks for an expiry.
@@ -321,6 +342,22 @@ fn written(commands: &Commands, kind: &[u8], terms: &CopyTerms, executed: Execut
         Executed::Void => Fate::Changed,
         Executed::Refused(error) => refused(kind, &error),
     }
+}
+
+/// Why messages cannot be added to a stream of which XINFO STREAM says this.
+fn not_behind(commands: &Commands, reply: Reply) -> Option<Fate> {
+    let last = match reply {
+        Reply::Error(error) if error.starts_with("ERR no such key") => return None,
+        Reply::Error(error) => return Some(Fate::Failed(Side::Target, error)),
+        reply => Info::of(reply)?.last,
+    };
+    let first = commands.first.filter(|first| *first <= last)?;
+    Some(Fate::Failed(
+        Side::Target,
+        format!(
+            "its messages begin at {first}, and the target's stream has been at {last}: nothing is added (--no-stream-id gives them new ids)"
+        ),
+    ))
 }
 
 /// An error of the target for a key of this type.

@@ -31,7 +31,12 @@ impl CarryLane {
                 );
                 self.unwanted(&job, SkipReason::MemoryLimit);
             }
-            Fate::Large => self.handover.put(Load::Large, job),
+            Fate::Large => {
+                if let Some(follow) = &self.context.follow {
+                    follow.changed.hold(&job.entry.key);
+                }
+                self.handover.put(Load::Large, job);
+            }
             Fate::Pruned => {
                 self.context.stats.skipped(SkipReason::EmptyStream, 1);
                 self.end(&job, None);

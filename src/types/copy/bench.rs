@@ -8,8 +8,8 @@ use bytes::Bytes;
 use super::commands::{Commands, Executed, Manner, executed, transaction};
 use super::reader::{Means, Reader, Size, Step, reader};
 use super::{
-    Abilities, CopyTerms, Fate, Moment, NO_EXPIRY, NO_KEY, Order, fate, same_instant, unknown,
-    written,
+    Abilities, CopyTerms, Fate, Moment, NO_EXPIRY, NO_KEY, Order, fate, not_behind, same_instant,
+    unknown, written,
 };
 use crate::config::Side;
 use crate::entry::Millis;
@@ -43,6 +43,8 @@ enum State {
     Read(Reading),
     /// All was read: one transaction writes it.
     Write(Commands, Manner, usize),
+    /// It is added to a stream, whose last message must be older.
+    Behind(Commands, Manner),
     /// The stream has no messages.
     Prune,
 }
@@ -63,7 +65,7 @@ impl Reading {
         moment: Moment,
         source: &mut Answers,
     ) -> Result<Step, End> {
-        let now = moment.source_now.unwrap_or_default();
+        let now = moment.now();
         let mut inner = if terms.source_multi {
             let inside = source.len().saturating_sub(2);
             match executed(inside, || source.raw()) {
@@ -240,7 +242,7 @@ impl Task {
             + match &self.state {
                 State::Read(reading) => reading.weight,
                 State::Write(commands, ..) => commands.bytes() / 4,
-                State::Look | State::Prune => 0,
+                State::Look | State::Behind(..) | State::Prune => 0,
             }
     }
 
@@ -256,7 +258,7 @@ impl Task {
         match &mut self.state {
             State::Look => {
                 source.ask(&[b"TYPE", key]);
-                source.ask(&[b"MEMORY", b"USAGE", key]);
+                terms.ask_memory(key, source);
             }
             State::Read(reading) if !reading.reader.is_of_one_instant() => {
                 reading.reader.ask(means, source);
@@ -276,6 +278,7 @@ impl Task {
                 *inside = transaction(commands, *manner, target);
                 return true;
             }
+            State::Behind(..) => target.ask(&[b"XINFO", b"STREAM", &self.order.target]),
             State::Prune => target.ask(&[b"EXISTS", &self.order.target]),
         }
         false
@@ -298,6 +301,10 @@ impl Task {
                 terms,
                 executed(inside, || target.raw()),
             ))),
+            State::Behind(commands, manner) => Ok(match not_behind(&commands, target.raw()) {
+                Some(fate) => Next::End(fate),
+                None => Next::Go(State::Write(commands, manner, 0)),
+            }),
             State::Prune => target
                 .size()
                 .map(|found| Next::End(if found == 0 { Fate::Pruned } else { Fate::Gone })),
@@ -365,6 +372,9 @@ impl Task {
             merge: terms.merge && !passed,
             expiry: expiry.filter(|_| !passed),
         };
+        if manner.merge && commands.first.is_some() {
+            return Ok(Next::Go(State::Behind(commands, manner)));
+        }
         Ok(Next::Go(State::Write(commands, manner, 0)))
     }
 }

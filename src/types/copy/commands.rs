@@ -5,6 +5,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::super::ask::Questions;
 use crate::entry::Millis;
+use crate::types::stream::Id;
 use crate::wire::Reply;
 
 /// Most elements that one command adds: more of them hold the target for too long.
@@ -30,6 +31,8 @@ pub(in crate::types) struct Commands {
     pub(in crate::types) digest: Option<u64>,
     /// It is a stream with groups.
     pub(in crate::types) groups: bool,
+    /// The first message's id, where messages keep theirs.
+    pub(in crate::types) first: Option<Id>,
 }
 
 impl Commands {
@@ -44,6 +47,7 @@ impl Commands {
             notes: Vec::new(),
             digest: None,
             groups: false,
+            first: None,
         }
     }
 
