@@ -2,6 +2,7 @@
 //! wished, mend them.
 
 mod asked;
+mod nothing;
 
 use std::sync::Arc;
 
@@ -84,7 +85,9 @@ pub async fn run_within(session: &Session<'_>, scope: Scope) -> Result<Ended, Ru
             look_elsewhere(session, &suspects, Looks::Extras(None)).await?;
         }
     }
-    let mut left = settle(session, suspects.take()).await?;
+    let found = nothing::leave_out(session, suspects.take()).await?;
+    let mut left = settle(session, found).await?;
+    left = nothing::leave_out(session, left).await?;
     if verification.repair && ended == Ended::Complete && !session.context.stop.is_draining() {
         left = repair(session, left).await?;
     }

@@ -1,18 +1,19 @@
 //! What a command's stages stand on: both sides probed, their links, the shared context, and the end with its report.
 
+mod by_type;
 mod lanes;
 mod needs;
 mod refuse;
 mod sides;
 
 use std::future::Future;
-use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 use tracing::warn;
 
+use self::by_type::payloads_go;
 pub use self::lanes::Lanes;
 use self::needs::{source_needs, target_needs};
 use self::refuse::{left_behind, refuse_in_clusters, refuse_same_database};
@@ -36,7 +37,6 @@ use crate::stage::{Context, read, write};
 use crate::stats::{Phase, Stats, Summary};
 use crate::transform::Rename;
 use crate::types;
-use crate::types::copy::CopyTerms;
 
 /// What a run came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,9 +52,6 @@ pub enum Outcome {
 /// What is known of a cluster is looked at again so often; live, where keys must not be missed on a node that joins.
 const KNOWN_FOR: Duration = Duration::from_secs(30);
 const KNOWN_FOR_LIVE: Duration = Duration::from_secs(1);
-
-/// Most bytes of memory that keys of one lane hold while they are copied by the commands of their types.
-const HELD_BY_TYPE: u64 = 4 << 20;
 
 /// One run between two servers.
 pub struct Session<'a> {
@@ -351,45 +348,6 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// The memory over which keys are copied in chunks, where it is told.
-    #[must_use]
-    pub fn big_key(&self) -> Option<NonZeroU64> {
-        self.config
-            .flow
-            .big_key
-            .filter(|_| self.source_profile.weighs)
-    }
-
-    /// How keys are copied by the commands of their types.
-    #[must_use]
-    pub fn copy_terms(&self) -> CopyTerms {
-        let Config {
-            selection,
-            rewrite,
-            flow,
-            ..
-        } = self.config;
-        let (source, target) = (&self.source_profile, &self.target_profile);
-        let budget = flow.memory_budget.min(HELD_BY_TYPE);
-        CopyTerms {
-            source_pexpiretime: source.pexpiretime,
-            source_time: source.time,
-            source_multi: source.multi,
-            target_since_70: target.pexpiretime,
-            target_since_62: target.pxat,
-            keep_expiry: !rewrite.drop_expiry,
-            merge: flow.merge,
-            stream_ids: flow.stream_ids,
-            prune_streams: flow.prune_streams,
-            follows: self.context.follow.is_some(),
-            kinds: selection.types.clone(),
-            memory_limit: selection.memory_limit.map(NonZeroU64::get),
-            rename: self.rename.clone(),
-            wait: self.write_dialect().wait,
-            budget: usize::try_from(budget).unwrap_or(usize::MAX),
-        }
-    }
-
     /// How entries are written.
     #[must_use]
     pub fn write_dialect(&self) -> write::Dialect {
@@ -469,26 +427,6 @@ impl<'a> Session<'a> {
             Ended::Complete => Outcome::Different,
         })
     }
-}
-
-/// Where DUMP or RESTORE is not allowed, what is no string is copied by the commands of its type.
-fn payloads_go(config: &Config, context: &Context, source: &Profile, target: &Profile) {
-    let copies = config.command == config::Command::Replicate || config.verification.repair;
-    if !copies || config.flow.dry_run || context.copies_by_type() {
-        return;
-    }
-    let (side, command) = match (source.dumps, target.restores) {
-        (false, _) => (Side::Source, "DUMP"),
-        (_, false) => (Side::Target, "RESTORE"),
-        (true, true) => return,
-    };
-    context.copy_by_type();
-    let line = format!(
-        "the {side} does not allow {command} (ACL rule +{}): every key is copied by the commands of its type",
-        command.to_lowercase()
-    );
-    warn!("{line}");
-    context.stats.note(line);
 }
 
 /// Joins every stage; the first error or panic ends the run.

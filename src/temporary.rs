@@ -1,6 +1,6 @@
 //! Names under which big values are built before they are put in place: no scan, no event and no comparison takes them.
 
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::slots::slot;
 
@@ -9,17 +9,26 @@ const MIDDLE: &[u8] = b"}:riot-tmp:";
 /// Digits at the end.
 const DIGITS: usize = 16;
 
-/// The temporary name of a key: always the same, of the key's own slot.
-///
-/// The tag is a number that has the slot: the key itself cannot be the tag of every key (`a}b`, `}x`, `{}x`).
+/// The temporary name of a key for one try, of the key's own slot.
 #[must_use]
-pub fn temporary(key: &[u8]) -> Vec<u8> {
+pub fn temporary(key: &[u8], token: u64) -> Vec<u8> {
+    name(key, xxh3_64_with_seed(key, token))
+}
+
+/// The name beside it that tells which try was the last: always the same for a key.
+#[must_use]
+pub fn owner(key: &[u8]) -> Vec<u8> {
+    name(key, xxh3_64(key))
+}
+
+/// The tag is a number that has the slot: the key itself cannot be the tag of every key (`a}b`, `}x`, `{}x`).
+fn name(key: &[u8], digits: u64) -> Vec<u8> {
     let wanted = slot(key);
     let tags = (0_u32..).map(|number| number.to_string());
     let mut tags = tags.filter(|tag| slot(tag.as_bytes()) == wanted);
     // Of the numbers up to 10⁶ each slot has several.
     let tag = tags.next().unwrap_or_default();
-    format!("{{{tag}}}:riot-tmp:{:016x}", xxh3_64(key)).into_bytes()
+    format!("{{{tag}}}:riot-tmp:{digits:016x}").into_bytes()
 }
 
 /// Whether a key's name is a temporary one.
@@ -54,12 +63,14 @@ mod tests {
             b"a{b",
             b"{user:1}:\xff\0",
         ] {
-            let name = temporary(key);
-            assert_eq!(slot(&name), slot(key), "{}", key.escape_ascii());
-            assert!(is_temporary(&name));
-            assert_eq!(name, temporary(key));
+            for name in [temporary(key, 1), temporary(key, 2), owner(key)] {
+                assert_eq!(slot(&name), slot(key), "{}", key.escape_ascii());
+                assert!(is_temporary(&name));
+            }
+            assert_ne!(temporary(key, 1), temporary(key, 2));
+            assert_ne!(temporary(key, 1), owner(key));
         }
-        assert_ne!(temporary(b"{tag}a"), temporary(b"{tag}b"));
+        assert_ne!(temporary(b"{tag}a", 1), temporary(b"{tag}b", 1));
     }
 
     #[test]

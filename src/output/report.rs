@@ -207,49 +207,12 @@ fn exceptions(counts: &Counts) -> Vec<String> {
         counts.redone_alone,
         format!("{} written again one by one", keys(counts.redone_alone)),
     );
-    tell(
-        skipped.empty_stream,
-        format!(
-            "{} without messages, left out",
-            count(skipped.empty_stream, "stream", "streams")
-        ),
-    );
-    tell(
-        counts.by_type,
-        format!(
-            "{} copied by the commands of their types",
-            keys(counts.by_type)
-        ),
-    );
-    tell(
-        counts.payload_refused,
-        format!(
-            "{} with a payload that the target refused",
-            keys(counts.payload_refused)
-        ),
-    );
-    tell(
-        counts.in_chunks,
-        format!("{} copied in chunks", keys(counts.in_chunks)),
-    );
-    tell(
-        counts.read_again,
-        format!(
-            "{} read again after a change in the middle",
-            keys(counts.read_again)
-        ),
-    );
-    tell(
-        counts.lost_field_expiries,
-        format!(
-            "{} without their expiry, which the target cannot hold (HPEXPIREAT: Redis 7.4, Valkey 9)",
-            count(
-                counts.lost_field_expiries,
-                "field of a hash",
-                "fields of hashes"
-            )
-        ),
-    );
+    lines.extend(by_type(counts));
+    let mut tell = |number: u64, line: String| {
+        if number > 0 {
+            lines.push(line);
+        }
+    };
     tell(
         counts.evicted_keys,
         format!("{} evicted by the target", keys(counts.evicted_keys)),
@@ -268,6 +231,59 @@ fn exceptions(counts: &Counts) -> Vec<String> {
         format!("{} on the way when the run ended", keys(unfinished)),
     );
     lines
+}
+
+/// What was copied by the commands of its type, and what of it could not be carried.
+fn by_type(counts: &Counts) -> Vec<String> {
+    let keys = |number| count(number, "key", "keys");
+    let skipped = counts.skipped;
+    let lines = [
+        (
+            skipped.empty_stream,
+            format!(
+                "{} without messages, left out",
+                count(skipped.empty_stream, "stream", "streams")
+            ),
+        ),
+        (
+            counts.by_type,
+            format!(
+                "{} copied by the commands of their types",
+                keys(counts.by_type)
+            ),
+        ),
+        (
+            counts.payload_refused,
+            format!(
+                "{} with a payload that the target refused",
+                keys(counts.payload_refused)
+            ),
+        ),
+        (
+            counts.in_chunks,
+            format!("{} copied in chunks", keys(counts.in_chunks)),
+        ),
+        (
+            counts.read_again,
+            format!(
+                "{} read again after a change in the middle",
+                keys(counts.read_again)
+            ),
+        ),
+        (
+            counts.lost_field_expiries,
+            format!(
+                "{} without their expiry, which the target cannot hold (HPEXPIREAT: Redis 7.4, Valkey 9)",
+                count(
+                    counts.lost_field_expiries,
+                    "field of a hash",
+                    "fields of hashes"
+                )
+            ),
+        ),
+    ];
+    let told = lines.into_iter().filter(|(number, _)| *number > 0);
+    told.map(|(_, line)| line).collect()
 }
 
 fn count(number: u64, one: &str, many: &str) -> String {

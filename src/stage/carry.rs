@@ -28,9 +28,6 @@ use crate::types::copy::{Bench, CopyTerms, Moment, Order, large};
 
 /// Keys that are taken at once.
 const TAKEN: usize = 512;
-/// Bytes of the budget that a carrier holds while it copies.
-const HELD: u64 = 4 << 20;
-
 /// One carrier.
 pub struct CarryLane {
     context: Arc<Context>,
@@ -102,12 +99,6 @@ impl CarryLane {
             if jobs.is_empty() {
                 return Ok(());
             }
-            let bytes = HELD.min(self.context.flow.memory_budget / 4);
-            let lease = self
-                .context
-                .budget
-                .lease(usize::try_from(bytes).unwrap_or(usize::MAX))
-                .await;
             for (ends, jobs) in self.by_ends(jobs) {
                 let carried = match self.load {
                     Load::Small => self.carry_small(ends, jobs).await,
@@ -118,7 +109,6 @@ impl CarryLane {
                     tracing::debug!("a carrier has lost its {side}");
                 }
             }
-            drop(lease);
             if self.stale.swap(false, Ordering::Relaxed) {
                 self.lines.clear();
             }
@@ -172,7 +162,7 @@ impl CarryLane {
     async fn carry_small(&mut self, ends: Ends, jobs: Vec<Job>) -> Result<(), Gone> {
         let mut line = match self.line(&ends).await {
             Ok(Some(line)) => line,
-            ended => return self.leave(ended, jobs),
+            ended => return self.leave(ended.err(), jobs),
         };
         let mut bench = Bench::new(self.terms.clone(), line.abilities);
         let mut open = Open::default();
@@ -195,12 +185,12 @@ impl CarryLane {
                     let again = self.line_again(&ends, line, side, &lost).await;
                     for (ticket, why) in unsure {
                         if let Some(job) = open.jobs.remove(&ticket) {
-                            self.fail(job, Side::Target, &why);
+                            self.fail(&job, Side::Target, &why);
                         }
                     }
                     line = match again {
                         Ok(Some(line)) => line,
-                        ended => return self.leave(ended, open.jobs.into_values().collect()),
+                        ended => return self.leave(ended.err(), open.jobs.into_values().collect()),
                     };
                     self.count_lost(&mut open, &mut bench, side, &lost);
                 }
@@ -229,7 +219,7 @@ impl CarryLane {
             } else {
                 bench.forget(ticket);
                 let why = format!("{lost} (tried {} times)", job.failed);
-                self.fail(job, side, &why);
+                self.fail(&job, side, &why);
             }
         }
     }
@@ -249,7 +239,7 @@ impl CarryLane {
                 Ok(Some(line)) => line,
                 ended => {
                     jobs.push_front(job);
-                    return self.leave(ended, jobs.into());
+                    return self.leave(ended.err(), jobs.into());
                 }
             };
             let began = Instant::now();
@@ -271,7 +261,7 @@ impl CarryLane {
                         }
                         ended => {
                             jobs.push_front(job);
-                            return self.leave(ended, jobs.into());
+                            return self.leave(ended.err(), jobs.into());
                         }
                     }
                 }
@@ -286,17 +276,17 @@ impl CarryLane {
                         let why = format!(
                             "{lost}: part of it may have been added, and is not added twice"
                         );
-                        self.fail(job, side, &why);
+                        self.fail(&job, side, &why);
                     } else if self.may_retry(side, job.failed) {
                         self.context.stats.retried(1);
                         jobs.push_front(job);
                     } else {
                         let why = format!("{lost} (tried {} times)", job.failed);
-                        self.fail(job, side, &why);
+                        self.fail(&job, side, &why);
                     }
                     match again {
                         Ok(Some(line)) => self.keep(&ends, line),
-                        ended => return self.leave(ended, jobs.into()),
+                        ended => return self.leave(ended.err(), jobs.into()),
                     }
                 }
             }
@@ -305,15 +295,20 @@ impl CarryLane {
     }
 
     /// A side is lost, or a node has left its cluster: the keys fail, or go elsewhere.
-    fn leave(&mut self, ended: Result<Option<Line>, Gone>, jobs: Vec<Job>) -> Result<(), Gone> {
-        let Err(Gone(side)) = ended else {
-            self.put_off(jobs);
-            return Ok(());
-        };
-        for job in jobs {
-            self.fail(job, side, &format!("the {side} is lost"));
+    fn leave(&mut self, gone: Option<Gone>, jobs: Vec<Job>) -> Result<(), Gone> {
+        match gone {
+            None => {
+                self.put_off(jobs);
+                Ok(())
+            }
+            Some(gone) => {
+                let side = gone.0;
+                for job in jobs {
+                    self.fail(&job, side, &format!("the {side} is lost"));
+                }
+                Err(gone)
+            }
         }
-        Err(Gone(side))
     }
 
     /// These keys are tried again after a while, where their slots are then.
@@ -328,7 +323,7 @@ impl CarryLane {
     fn wait_for_cluster(&mut self, mut job: Job, side: Side, why: &str) {
         let since = *job.down.get_or_insert_with(Instant::now);
         if since.elapsed() >= self.context.flow.reconnect_timeout {
-            return self.fail(job, side, why);
+            return self.fail(&job, side, why);
         }
         let nodes = match side {
             Side::Source => &self.source,

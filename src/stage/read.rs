@@ -8,6 +8,7 @@
 mod pipe;
 mod recover;
 mod settle;
+mod weigh;
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -16,15 +17,16 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use self::pipe::ReadPipe;
+use self::weigh::First;
 use super::Context;
 use super::pipes::{Home, any_moved};
 use crate::clock;
-use crate::config::{Auto, Carriage, Side};
+use crate::config::{Auto, Side};
 use crate::deal::Inlets;
 use crate::entry::{Key, Parcel};
 use crate::error::{Lost, RunError};
 use crate::nodes::{Node, Routes};
-use crate::queue::{Lease, Receiver};
+use crate::queue::Receiver;
 pub use crate::reading::Dialect;
 use crate::reading::{
     Answer, BATCH_BYTES, BATCH_KEYS, Batch, LONG, LONG_EXTRA, Limits, Road, Waiting,
@@ -50,22 +52,6 @@ pub struct Inspection {
     /// Bytes of MEMORY USAGE over which a key is copied in chunks, by the commands of its type.
     pub big_key: Option<NonZeroU64>,
 }
-
-/// What is looked at of a key before it is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum First {
-    /// Nothing: it is read.
-    Nothing,
-    /// Nothing: it is copied by the commands of its type.
-    ByType,
-    /// Type, memory, or both.
-    Inspect,
-    /// Its memory: it is no string.
-    Weigh,
-}
-
-/// A string that may have so many bytes is weighed before it is read.
-const HEAVY: u32 = 1 << 20;
 
 impl Inspection {
     /// Whether keys of this type are taken.
@@ -303,37 +289,6 @@ impl ReadLane {
         }
     }
 
-    /// What is looked at of a key before it is read.
-    fn first(&self, key: &Key, by_type: bool) -> First {
-        let Inspection { big_key, .. } = self.inspection;
-        let looks = big_key.is_some() || by_type;
-        if self.inspection.is_needed(key) || (looks && self.rename.needs_type()) {
-            return First::Inspect;
-        }
-        if big_key.is_none() && !by_type {
-            return First::Nothing;
-        }
-        let guess = self.shapes.guess(&key.name);
-        let text = guess.text && self.dialect.carriage != Carriage::Dump;
-        match guess.known {
-            true if !text && by_type => First::ByType,
-            true if !text => First::Weigh,
-            true if guess.bytes < HEAVY || big_key.is_none() => First::Nothing,
-            false if big_key.is_none() => First::Nothing,
-            true | false => First::Inspect,
-        }
-    }
-
-    /// Keys that go on without being read: the write lanes hand them over, each in its place.
-    async fn send_by_type(&mut self) -> Result<(), Abandoned> {
-        if self.by_type.is_empty() {
-            return Ok(());
-        }
-        let keys = std::mem::take(&mut self.by_type);
-        let entries = keys.into_iter().map(|key| self.ticket(key, None)).collect();
-        self.send_on(entries, Some(Lease::default())).await
-    }
-
     fn place(&self, key: &Key, pipes: &[ReadPipe]) -> usize {
         let reader = self.routes.reader(slot(&key.name));
         let number = reader.map(|node| node.number());
@@ -446,16 +401,6 @@ impl ReadLane {
             }
         }
         Ok(Ok(()))
-    }
-
-    /// Whether a string has begun to arrive that was thought to be smaller, and is to be read in chunks.
-    fn is_oversize(&self, partial: Option<usize>, head: &Batch) -> bool {
-        let limit = self.inspection.big_key.map(NonZeroU64::get);
-        head.road.is_texts()
-            && !head.asking
-            && partial
-                .zip(limit)
-                .is_some_and(|(length, limit)| length as u64 > limit)
     }
 
     /// The head batch has all its answers.

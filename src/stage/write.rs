@@ -173,10 +173,9 @@ impl WriteLane {
         match self.wait(pipes).await {
             Step::Parcel(Some(parcel)) => self.waiting.push_back(parcel),
             Step::Parcel(None) => self.open = false,
-            Step::Moved(_, Ok(())) => {}
+            Step::Moved(_, Ok(())) | Step::Returned => {}
             Step::Moved(place, Err(lost)) => self.recover(pipes, place, lost).await?,
             Step::News => self.leave(pipes),
-            Step::Returned => {}
         }
         Ok(false)
     }

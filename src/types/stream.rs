@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 pub(super) use self::copy::StreamReader;
 use self::groups::{Group, Pending};
-use self::id::Id;
+pub(super) use self::id::Id;
 use super::ask::{Answers, Questions, array, bytes, size, words};
 use super::pace::Pace;
 use super::{Comparison, End, Ground, Names, Progress};

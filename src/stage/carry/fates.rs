@@ -23,15 +23,20 @@ impl CarryLane {
         match fate {
             Fate::Copied(copied) => self.copied(job, &copied),
             Fate::Gone => self.gone(line, job).await,
-            Fate::OtherType => self.unwanted(job, SkipReason::OtherType),
+            Fate::OtherType => self.unwanted(&job, SkipReason::OtherType),
             Fate::OverLimit => {
                 warn!(
                     "skipped: {}: over --mem-limit",
                     printable(job.entry.source_name())
                 );
-                self.unwanted(job, SkipReason::MemoryLimit);
+                self.unwanted(&job, SkipReason::MemoryLimit);
             }
-            Fate::Large => self.handover.put(Load::Large, job),
+            Fate::Large => {
+                if let Some(follow) = &self.context.follow {
+                    follow.changed.hold(&job.entry.key);
+                }
+                self.handover.put(Load::Large, job);
+            }
             Fate::Pruned => {
                 self.context.stats.skipped(SkipReason::EmptyStream, 1);
                 self.end(&job, None);
@@ -41,7 +46,7 @@ impl CarryLane {
                 self.end(&job, None);
             }
             Fate::Changed => self.changed(ends, line, job).await,
-            Fate::Failed(side, why) => self.failed(ends, job, side, why),
+            Fate::Failed(side, why) => self.failed(ends, job, side, &why),
         }
     }
 
@@ -116,12 +121,12 @@ impl CarryLane {
     }
 
     /// A key that is not taken; one that changed may have been written while it was.
-    fn unwanted(&self, job: Job, reason: SkipReason) {
+    fn unwanted(&self, job: &Job, reason: SkipReason) {
         if !job.entry.key.mark.is_event() || self.terms.rename.needs_type() {
             self.context.stats.skipped(reason, 1);
-            return self.end(&job, None);
+            return self.end(job, None);
         }
-        self.end(&job, Some(Value::Unwanted));
+        self.end(job, Some(Value::Unwanted));
     }
 
     /// A key that changed while it was read is read again; one that never stands still is copied at once.
@@ -137,31 +142,31 @@ impl CarryLane {
         match fate {
             Fate::Copied(copied) => self.copied(job, &copied),
             Fate::Gone => self.gone(line, job).await,
-            Fate::Failed(side, why) => self.failed(ends, job, side, why),
+            Fate::Failed(side, why) => self.failed(ends, job, side, &why),
             _ => {
                 let why = format!(
                     "it changes faster than it can be read in chunks (tried {} times), and cannot be copied at once: --mode live copies it when it stands still",
                     job.changed
                 );
-                self.fail(job, Side::Source, &why);
+                self.fail(&job, Side::Source, &why);
             }
         }
     }
 
     /// A server's error.
-    fn failed(&mut self, ends: &Ends, mut job: Job, side: Side, why: String) {
+    fn failed(&mut self, ends: &Ends, mut job: Job, side: Side, why: &str) {
         let class = classify(why.as_bytes());
         let (nodes, node) = match side {
             Side::Source => (&self.source, &ends.0),
             Side::Target => (&self.target, &ends.1),
         };
         if class == Class::Moved && nodes.is_cluster() {
-            return match nodes.redirect(&why, node) {
+            return match nodes.redirect(why, node) {
                 Redirect::Moved => {
                     self.rests = true;
                     self.handover.put(self.load, job);
                 }
-                Redirect::Ask(_) | Redirect::Wait => self.wait_for_cluster(job, side, &why),
+                Redirect::Ask(_) | Redirect::Wait => self.wait_for_cluster(job, side, why),
             };
         }
         if class == Class::Transient {
@@ -178,16 +183,16 @@ impl CarryLane {
                 return self.put_off(vec![job]);
             }
         }
-        self.fail(job, side, &why);
+        self.fail(&job, side, why);
     }
 
     /// A key has failed for good.
-    pub(super) fn fail(&self, job: Job, side: Side, why: &str) {
+    pub(super) fn fail(&self, job: &Job, side: Side, why: &str) {
         let name = match side {
             Side::Source => job.entry.source_name(),
             Side::Target => &job.entry.key.name,
         };
         self.context.fail(side, name, why);
-        self.end(&job, None);
+        self.end(job, None);
     }
 }

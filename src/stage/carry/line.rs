@@ -54,7 +54,8 @@ impl CarryLane {
             };
             match Abilities::of(&mut source, &mut target).await {
                 Ok(abilities) => {
-                    if !abilities.notice_changes() && !self.terms.follows {
+                    let notices = abilities.notice_changes() && self.terms.source_multi;
+                    if !notices && !self.terms.follows {
                         self.context.stats.note(
                             "a change of a big key while it is read is noticed by its length and expiry alone: WATCH is not allowed at the source (ACL rules +watch +unwatch +multi +exec)",
                         );

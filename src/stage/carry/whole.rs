@@ -6,7 +6,6 @@ use super::line::Line;
 use super::{CarryLane, Ends};
 use crate::config::{Carriage, Side};
 use crate::error::Lost;
-use crate::reading::LONG_EXTRA;
 use crate::stage::handover::Job;
 use crate::types::copy::{Copied, Fate};
 use crate::wire::{Connection, Token};
@@ -70,12 +69,11 @@ impl CarryLane {
             Answer::Error(error) => return Ok(Fate::Failed(Side::Source, error)),
             Answer::Number(_) | Answer::Other => return Ok(Fate::Changed),
         };
-        let _lease = self.context.budget.lease(payload.len() + LONG_EXTRA).await;
         let instant = match left {
             _ if !self.terms.keep_expiry => 0,
             ..0 => 0,
             left if self.terms.source_pexpiretime => left + moment.shift,
-            left => moment.source_now.unwrap_or_default() + left + moment.shift,
+            left => moment.now() + left + moment.shift,
         };
         let out = line.target.outgoing();
         out.command(if instant > 0 { 6 } else { 5 });

@@ -278,6 +278,9 @@ impl ReadLane {
             let text = self.shapes.guess(&key.name).text;
             let bytes = usize::try_from(memory).unwrap_or(usize::MAX);
             self.shapes.learn(&key.name, text, bytes);
+            if let Some(follow) = &self.context.follow {
+                follow.changed.hold(&key);
+            }
             return Some(self.ticket(key, kind));
         }
         let known = kind.filter(|kind| *kind != b"none");
@@ -319,11 +322,6 @@ impl ReadLane {
 
     /// A key that is copied by the commands of its type.
     pub(super) fn ticket(&self, key: Key, kind: Option<&[u8]>) -> Entry {
-        if let Some(follow) = &self.context.follow
-            && self.inspection.big_key.is_some()
-        {
-            follow.changed.hold(&key);
-        }
         self.entry(key, kind, Value::ByType(0), None)
     }
 

@@ -16,6 +16,7 @@ use crate::entry::{Entry, Value};
 use crate::error::{Lost, RunError};
 use crate::nodes::Node;
 use crate::queue::Lease;
+use crate::reading::LONG;
 use crate::window::Window;
 
 /// Pause before another look where a node has left and nobody is known in its place.
@@ -271,6 +272,13 @@ impl WriteLane {
             }
             // Only an entry that was alone may be what breaks the connection; `--retry never` asks no further.
             again.failed += u32::from(alone || never);
+            if alone && again.failed > 1 && is_long_payload(&again.entry) {
+                // A server closes the connection on a value that is longer than it takes (proto-max-bulk-len).
+                self.context.payload_refused(&again.why);
+                again.way = Way::ByType;
+                self.redo.push(again);
+                continue;
+            }
             if !self.context.flow.write_retry.allows(again.failed) {
                 let why = format!("{} (tried {} times)", again.why, again.failed);
                 self.fail(&again.entry, &why);
@@ -311,4 +319,9 @@ impl WriteLane {
 
 fn is(one: &Node, other: &Node) -> bool {
     one.number() == other.number()
+}
+
+/// Whether an entry may be refused for its length alone.
+fn is_long_payload(entry: &Entry) -> bool {
+    matches!(&entry.value, Value::Payload(payload) if payload.len() >= LONG)
 }

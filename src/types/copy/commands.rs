@@ -5,6 +5,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::super::ask::Questions;
 use crate::entry::Millis;
+use crate::types::stream::Id;
 use crate::wire::Reply;
 
 /// Most elements that one command adds: more of them hold the target for too long.
@@ -18,7 +19,7 @@ const OVERHEAD: usize = 40;
 #[derive(Debug)]
 pub(in crate::types) struct Commands {
     destination: Bytes,
-    commands: Vec<Vec<Bytes>>,
+    list: Vec<Vec<Bytes>>,
     bytes: usize,
     /// Bytes of values so far, those that were taken out too.
     pub(in crate::types) total: usize,
@@ -30,6 +31,8 @@ pub(in crate::types) struct Commands {
     pub(in crate::types) digest: Option<u64>,
     /// It is a stream with groups.
     pub(in crate::types) groups: bool,
+    /// The first message's id, where messages keep theirs.
+    pub(in crate::types) first: Option<Id>,
 }
 
 impl Commands {
@@ -37,13 +40,14 @@ impl Commands {
     pub(in crate::types) fn new(destination: Bytes) -> Self {
         Self {
             destination,
-            commands: Vec::new(),
+            list: Vec::new(),
             bytes: 0,
             total: 0,
             lost_field_expiries: 0,
             notes: Vec::new(),
             digest: None,
             groups: false,
+            first: None,
         }
     }
 
@@ -74,7 +78,7 @@ impl Commands {
         let bytes: usize = words.iter().map(Bytes::len).sum();
         self.bytes += bytes + words.len() * OVERHEAD;
         self.total += bytes;
-        self.commands.push(words);
+        self.list.push(words);
     }
 
     /// `command`, the name, and elements of `each` words, in as many commands as they need.
@@ -109,12 +113,12 @@ impl Commands {
 
     /// How many commands there are.
     pub(in crate::types) fn len(&self) -> usize {
-        self.commands.len()
+        self.list.len()
     }
 
     /// Encodes the commands, again where that must be.
     pub(super) fn encode(&self, out: &mut Questions<'_>) {
-        for words in &self.commands {
+        for words in &self.list {
             out.ask_of(&[], words.iter());
         }
     }
@@ -122,7 +126,7 @@ impl Commands {
     /// What the commands write, together with the key's expiry.
     pub(super) fn digest_with(&self, expiry: Option<Millis>) -> u64 {
         let mut hasher = Xxh3::new();
-        for word in self.commands.iter().flatten() {
+        for word in self.list.iter().flatten() {
             hasher.update(&word.len().to_le_bytes());
             hasher.update(word);
         }
@@ -132,13 +136,13 @@ impl Commands {
 
     /// The commands were answered.
     pub(super) fn clear(&mut self) {
-        self.commands.clear();
+        self.list.clear();
         self.bytes = 0;
     }
 }
 
 /// A number as a word.
-pub(in crate::types) fn number(number: impl ToString) -> Bytes {
+pub(in crate::types) fn number<N: std::fmt::Display>(number: N) -> Bytes {
     Bytes::from(number.to_string())
 }
 
@@ -213,7 +217,7 @@ mod tests {
         let mut commands = Commands::new("k".into());
         let words = (0..2 * (ELEMENTS + 1)).map(number);
         commands.add(b"HSET", words, 2);
-        let lens: Vec<usize> = commands.commands.iter().map(Vec::len).collect();
+        let lens: Vec<usize> = commands.list.iter().map(Vec::len).collect();
         assert_eq!(lens, [2 + 2 * ELEMENTS, 4]);
         commands.clear();
         commands.add(b"RPUSH", vec![Bytes::from(vec![0; BYTES]); 3], 1);

@@ -2,29 +2,26 @@
 
 use bytes::Bytes;
 
+use super::built::{BUILT_FOR, Built};
 use super::commands::{Commands, Executed, executed, first_error};
 use super::reader::{Means, Reader, Size, Step, reader};
 use super::{
-    Abilities, Copied, CopyTerms, Fate, Moment, NO_KEY, Order, fate, refused, same_instant, text,
-    unknown,
+    Abilities, Copied, CopyTerms, Fate, Moment, NO_KEY, Order, fate, not_behind, refused,
+    same_instant, text, unknown,
 };
 use crate::config::Side;
 use crate::entry::Millis;
 use crate::error::Lost;
-use crate::temporary::temporary;
 use crate::types::End;
 use crate::types::ask::{Answers, Questions, bytes, collect_all, size};
 use crate::wire::{Connection, Reply};
-
-/// What is built expires by itself where nobody puts it in place: milliseconds.
-const BUILT_FOR: &[u8] = b"900000";
 
 /// What became of a large key, and of the target's connection.
 #[derive(Debug)]
 pub struct Ended {
     /// The key's fate.
     pub fate: Fate,
-    /// The target's connection has half a command: it must be closed.
+    /// Both connections must be closed: something is half done on them.
     pub spoilt: bool,
 }
 
@@ -84,7 +81,7 @@ pub async fn large(
     moment: Moment,
 ) -> Result<Ended, (Side, Lost)> {
     let mut pair = Pair { source, target };
-    let watches = abilities.watch && !terms.follows;
+    let watches = abilities.watch && terms.source_multi && !terms.follows;
     let key = &order.source;
     let mut answers = pair
         .ask(|source| {
@@ -92,7 +89,7 @@ pub async fn large(
                 source.ask(&[b"WATCH", key]);
             }
             source.ask(&[b"TYPE", key]);
-            source.ask(&[b"MEMORY", b"USAGE", key]);
+            terms.ask_memory(key, source);
         })
         .await?;
     if watches {
@@ -121,7 +118,7 @@ pub async fn large(
             ended
         }
     };
-    if watches {
+    if watches && !ended.spoilt {
         pair.ask(|source| source.ask(&[b"UNWATCH"])).await?;
     }
     Ok(ended)
@@ -167,27 +164,20 @@ impl Copying<'_> {
         let Some(mut reader) = reader(kind, key.clone(), Size::Paged(memory)) else {
             return Ok(unknown(kind));
         };
-        let merge = self.terms.merge;
-        let built = if merge {
-            self.order.target.clone()
-        } else {
-            Bytes::from(temporary(&self.order.target))
-        };
         let first = match self.look(None, false).await? {
             Ok(first) => first.expiry,
             Err(end) => return Ok(fate(end)),
         };
-        if !merge {
-            // What a run that was interrupted may have left.
-            let mut told = self
-                .pair
-                .tell(|target| target.ask(&[b"UNLINK", &built]))
-                .await?;
-            if let Reply::Error(error) = told.raw() {
-                return Ok(refused(kind, &error));
+        let built = if self.terms.merge {
+            None
+        } else {
+            match Built::begin(&mut self.pair, &self.order.target).await? {
+                Ok(built) => Some(built),
+                Err(error) => return Ok(refused(kind, &error)),
             }
-        }
-        let mut commands = Commands::new(built.clone());
+        };
+        let name = built.as_ref().map(|built| built.name.clone());
+        let mut commands = Commands::new(name.unwrap_or_else(|| self.order.target.clone()));
         let fate = match self.build(kind, reader.as_mut(), &mut commands).await? {
             Some(fate) => fate,
             None => {
@@ -195,19 +185,14 @@ impl Copying<'_> {
                     .await?
             }
         };
-        if !merge && !matches!(fate, Fate::Copied(_)) {
-            self.pair
-                .tell(|target| {
-                    target.ask(&[b"UNWATCH"]);
-                    target.ask(&[b"UNLINK", &built]);
-                })
-                .await?;
+        if let Some(built) = built {
+            built.end(&mut self.pair).await?;
         }
         Ok(fate)
     }
 
     fn take_expiry(&self, answers: &mut Answers) -> Result<Millis, End> {
-        let now = self.moment.source_now.unwrap_or_default();
+        let now = self.moment.now();
         match self.terms.take_expiry(answers, now)? {
             NO_KEY => Err(End::Gone),
             expiry => Ok(expiry),
@@ -222,19 +207,26 @@ impl Copying<'_> {
         commands: &mut Commands,
     ) -> Result<Option<Fate>, (Side, Lost)> {
         let mut step = Step::More;
+        let mut begun = false;
         while step == Step::More || commands.len() > 0 {
+            let begins = commands.first.is_some() && !std::mem::replace(&mut begun, true);
+            if self.terms.merge && begins {
+                let name = commands.destination();
+                let mut told = self
+                    .pair
+                    .tell(|target| target.ask(&[b"XINFO", b"STREAM", name]))
+                    .await?;
+                if let Some(fate) = not_behind(commands, told.raw()) {
+                    return Ok(Some(fate));
+                }
+            }
             let mut to_source = Questions::to(self.pair.source);
             if step == Step::More {
                 reader.ask(&self.means, &mut to_source);
             }
             let asked = to_source.count();
             let mut to_target = Questions::to(self.pair.target);
-            if commands.len() > 0 {
-                commands.encode(&mut to_target);
-                if !self.terms.merge {
-                    to_target.ask(&[b"PEXPIRE", commands.destination(), BUILT_FOR]);
-                }
-            }
+            let inside = encode(commands, self.terms.merge, &mut to_target);
             let told = to_target.count();
             // Both, so that the side that goes on is left with nothing in flight.
             let (ours, theirs) = tokio::join!(
@@ -244,9 +236,8 @@ impl Copying<'_> {
             let ours = ours.map_err(|lost| (Side::Source, lost))?;
             let theirs = theirs.map_err(|lost| (Side::Target, lost))?;
             commands.clear();
-            let group = |error: &String| self.terms.merge && error.starts_with("BUSYGROUP");
-            if let Some(error) = first_error(&theirs).filter(|error| !group(error)) {
-                return Ok(Some(refused(kind, error)));
+            if let Some(error) = page_error(theirs, inside, self.terms.merge) {
+                return Ok(Some(refused(kind, &error)));
             }
             if step == Step::More {
                 let mut ours = Answers::new(Side::Source, ours);
@@ -344,7 +335,11 @@ impl Copying<'_> {
             return Ok(refused(kind, &error));
         }
         if length.is_some() {
-            let whole = size(&told.raw()) == last.length;
+            let found = told.raw();
+            if let Reply::Error(error) = &found {
+                return Ok(refused(kind, error));
+            }
+            let whole = size(&found) == last.length;
             // What changed while it was read has an event that follows.
             if !whole && !self.terms.follows {
                 return Ok(Fate::Changed);
@@ -389,4 +384,37 @@ impl Copying<'_> {
         let [(_, ended)] = ended;
         Ok(ended)
     }
+}
+
+/// A page's commands: under a temporary name they are one transaction with its expiry, so that no page is left for ever.
+fn encode(commands: &Commands, merge: bool, target: &mut Questions<'_>) -> Option<usize> {
+    if commands.len() == 0 {
+        return None;
+    }
+    if merge {
+        commands.encode(target);
+        return None;
+    }
+    target.ask(&[b"MULTI"]);
+    commands.encode(target);
+    target.ask(&[b"PEXPIRE", commands.destination(), BUILT_FOR]);
+    target.ask(&[b"EXEC"]);
+    Some(commands.len() + 1)
+}
+
+/// What went wrong with a page, if anything did.
+fn page_error(replies: Vec<Reply>, inside: Option<usize>, merge: bool) -> Option<String> {
+    let answers = match inside {
+        None => replies,
+        Some(inside) => {
+            let mut replies = replies.into_iter();
+            match executed(inside, || replies.next().unwrap_or(Reply::Nil)) {
+                Executed::Answers(answers) => answers,
+                Executed::Void => return Some("EXEC was not executed".into()),
+                Executed::Refused(error) => return Some(error),
+            }
+        }
+    };
+    let group = |error: &&String| merge && error.starts_with("BUSYGROUP");
+    first_error(&answers).filter(|error| !group(error)).cloned()
 }

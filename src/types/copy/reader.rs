@@ -19,6 +19,10 @@ pub(in crate::types) struct Means {
     pub(in crate::types) field_expiry: (bool, bool),
     /// Expiries are carried.
     pub(in crate::types) keep_expiry: bool,
+    /// TIME is allowed at the source.
+    pub(in crate::types) source_time: bool,
+    /// About now, on the source's clock.
+    pub(in crate::types) now: Millis,
     /// The target's XSETID is allowed.
     pub(in crate::types) xsetid: bool,
     /// The target is Redis 6.2 or newer: XGROUP CREATECONSUMER.

@@ -11,6 +11,7 @@ use super::large::{Copying, Ended};
 use super::{Copied, Fate, NO_EXPIRY, fate, refused, same_instant};
 use crate::config::Side;
 use crate::error::Lost;
+use crate::types::End;
 use crate::types::ask::collect_all;
 use crate::wire::{Connection, Reply, Token};
 
@@ -132,7 +133,9 @@ impl Half {
         let key = copying.order.source.clone();
         let (source, target) = (&mut *copying.pair.source, &mut *copying.pair.target);
         while self.at < self.len {
-            self.take(source, target)?;
+            if let Some(ended) = self.take(source, target)? {
+                return Ok(Some(ended));
+            }
             while self.pieces.len() < AHEAD
                 && self.asked < self.len
                 && target.outgoing().waiting() < AHEAD * self.step
@@ -162,7 +165,7 @@ impl Half {
         &mut self,
         source: &mut Connection,
         target: &mut Connection,
-    ) -> Result<(), (Side, Lost)> {
+    ) -> Result<Option<Ended>, (Side, Lost)> {
         let at_source = |lost| (Side::Source, lost);
         while let Some(wanted) = self.pieces.front().copied() {
             let Some(token) = source.token().map_err(at_source)? else {
@@ -173,7 +176,7 @@ impl Half {
                 Token::Error(span) => {
                     // What is still to come is not waited for.
                     let error = String::from_utf8_lossy(source.bytes(span)).into_owned();
-                    return Err(at_source(Lost::Io(std::io::Error::other(error))));
+                    return Ok(Some(spoilt(fate(End::of_error(Side::Source, error)))));
                 }
                 other => {
                     let what = format!("unexpected {other:?}");
@@ -181,16 +184,14 @@ impl Half {
                 }
             };
             if span.len != wanted {
-                return Err(at_source(Lost::Io(std::io::Error::other(
-                    "a string has become shorter while it was read",
-                ))));
+                return Ok(Some(spoilt(Fate::Changed)));
             }
             let piece = span.slice(&source.release());
             target.outgoing().raw(piece);
             self.at += wanted;
             self.pieces.pop_front();
         }
-        Ok(())
+        Ok(None)
     }
 
     async fn wait(
@@ -207,13 +208,11 @@ impl Half {
                 sent = target.drive(), if writes => sent.map_err(|lost| (Side::Target, lost)),
             }
         };
-        match timeout(limit, moved).await {
-            Ok(moved) => moved,
-            Err(_) => {
-                let side = if writes { Side::Target } else { Side::Source };
-                Err((side, Lost::Timeout(limit)))
-            }
-        }
+        let Ok(moved) = timeout(limit, moved).await else {
+            let side = if writes { Side::Target } else { Side::Source };
+            return Err((side, Lost::Timeout(limit)));
+        };
+        moved
     }
 
     /// An error before the command is whole is a refusal.

@@ -147,7 +147,12 @@ impl StreamReader {
         };
     }
 
-    fn accept_group(&mut self, means: &Means, source: &mut Answers) -> Result<Step, End> {
+    fn accept_group(
+        &mut self,
+        means: &Means,
+        source: &mut Answers,
+        out: &mut Commands,
+    ) -> Result<Step, End> {
         let State::Groups { from, tries, begun } = &mut self.state else {
             return Err(End::Differs);
         };
@@ -167,9 +172,14 @@ impl StreamReader {
             return Err(End::Differs);
         };
         if group.pending > 0 && means.stream_ids {
-            let (now, part) = source.parse(micros)?;
+            let (now, part) = if means.source_time {
+                source.parse(micros)?
+            } else {
+                out.notes.push("pending messages have their times of delivery by riot's own clock: TIME is not allowed at the source (ACL rule +time)");
+                (means.now, 500)
+            };
             let page = source.parse(|reply| pending(reply, now))?;
-            let near_edge = part < EDGE || part > 1000 - EDGE;
+            let near_edge = !(EDGE..=1000 - EDGE).contains(&part);
             if near_edge && *tries < TRIES {
                 *tries += 1;
                 return Ok(Step::More);
@@ -202,7 +212,8 @@ impl StreamReader {
         let State::Messages { range, pace } = &mut self.state else {
             return Err(End::Differs);
         };
-        let last = messages.len() < pace.count();
+        let end = messages.last().is_some_and(|last| last.id.next().is_none());
+        let last = end || messages.len() < pace.count();
         range.advance(&messages);
         let words = messages.iter().flat_map(|entry| &entry.fields);
         pace.learn(messages.len(), words.map(|word| word.len() + 16).sum());
@@ -257,6 +268,9 @@ impl StreamReader {
                 Bytes::from_static(b"*")
             };
             self.first.get_or_insert(id);
+            if means.stream_ids {
+                out.first.get_or_insert(id);
+            }
             out.push(&[b"XADD"], std::iter::once(name).chain(fields));
             self.written += 1;
         }
@@ -500,7 +514,9 @@ impl Reader for StreamReader {
                 }
                 if group.pending > 0 && means.stream_ids {
                     // Right before: what XPENDING tells counts from then.
-                    source.ask(&[b"TIME"]);
+                    if means.source_time {
+                        source.ask(&[b"TIME"]);
+                    }
                     let (from, most) = (from.to_string(), PENDING.to_string());
                     source.ask(&[
                         b"XPENDING",
@@ -524,7 +540,7 @@ impl Reader for StreamReader {
     ) -> Result<Step, End> {
         match &self.state {
             State::Info => self.accept_info(means, source, out),
-            State::Groups { .. } => self.accept_group(means, source),
+            State::Groups { .. } => self.accept_group(means, source, out),
             State::Messages { .. } => self.accept_messages(means, source, out),
             State::Look => self.accept_look(means, source, out),
         }
@@ -540,7 +556,6 @@ impl Reader for StreamReader {
     }
 
     fn length(&self) -> Option<&'static [u8]> {
-        // The last look has compared more than lengths.
-        None
+        Some(b"XLEN")
     }
 }

@@ -134,12 +134,12 @@ fn a_source_user_that_may_not_ask_for_memory() {
 /// What the guide says that a source needs, in all and by type.
 const READS: &str = "+scan +mget +dump +pexpiretime +type +exists +multi +exec +info +time +ping +client|id +client|list \
     +watch +unwatch +memory|usage +getrange +strlen +hgetall +hscan +hlen +lrange +llen +smembers +sscan +scard +zrange \
-    +zcard +xrange +xinfo +xpending";
+    +zcard +xrange +xlen +xinfo +xpending";
 
 /// The same of a target, but RESTORE.
 const WRITES: &str = "+set +mset +del +type +pexpiretime +scan +exists +info +time +ping +client|info +client|kill \
-    +hset +rpush +sadd +zadd +xadd +xgroup +xclaim +xsetid +xdel +unlink +rename +persist +pexpireat +pexpire +multi \
-    +exec +watch +unwatch";
+    +hset +rpush +sadd +zadd +xadd +xgroup +xclaim +xsetid +xdel +xtrim +xinfo +hlen +llen +scard +zcard +xlen +get \
+    +pttl +unlink +rename +persist +pexpireat +pexpire +multi +exec +watch +unwatch";
 
 #[test]
 fn users_with_the_rights_that_the_guide_tells_and_no_others() {

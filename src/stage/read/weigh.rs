@@ -1,0 +1,68 @@
+//! What is looked at of a key before it is read, so that no large one is read at once.
+
+use std::num::NonZeroU64;
+
+use super::{Abandoned, Inspection, ReadLane};
+use crate::config::Carriage;
+use crate::entry::Key;
+use crate::queue::Lease;
+use crate::reading::Batch;
+
+/// What is looked at of a key before it is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum First {
+    /// Nothing: it is read.
+    Nothing,
+    /// Nothing: it is copied by the commands of its type.
+    ByType,
+    /// Type, memory, or both.
+    Inspect,
+    /// Its memory: it is no string.
+    Weigh,
+}
+
+/// A string that may have so many bytes is weighed before it is read.
+const HEAVY: u32 = 1 << 20;
+
+impl ReadLane {
+    /// What is looked at of a key before it is read.
+    pub(super) fn first(&self, key: &Key, by_type: bool) -> First {
+        let Inspection { big_key, .. } = self.inspection;
+        let looks = big_key.is_some() || by_type;
+        if self.inspection.is_needed(key) || (looks && self.rename.needs_type()) {
+            return First::Inspect;
+        }
+        if big_key.is_none() && !by_type {
+            return First::Nothing;
+        }
+        let guess = self.shapes.guess(&key.name);
+        let text = guess.text && self.dialect.carriage != Carriage::Dump;
+        match guess.known {
+            true if !text && by_type => First::ByType,
+            true if !text => First::Weigh,
+            true if guess.bytes < HEAVY || big_key.is_none() => First::Nothing,
+            false if big_key.is_none() => First::Nothing,
+            true | false => First::Inspect,
+        }
+    }
+
+    /// Keys that go on without being read: the write lanes hand them over, each in its place.
+    pub(super) async fn send_by_type(&mut self) -> Result<(), Abandoned> {
+        if self.by_type.is_empty() {
+            return Ok(());
+        }
+        let keys = std::mem::take(&mut self.by_type);
+        let entries = keys.into_iter().map(|key| self.ticket(key, None)).collect();
+        self.send_on(entries, Some(Lease::default())).await
+    }
+
+    /// Whether a string has begun to arrive that was thought to be smaller, and is to be read in chunks.
+    pub(super) fn is_oversize(&self, partial: Option<usize>, head: &Batch) -> bool {
+        let limit = self.inspection.big_key.map(NonZeroU64::get);
+        head.road.is_texts()
+            && !head.asking
+            && partial
+                .zip(limit)
+                .is_some_and(|(length, limit)| length as u64 > limit)
+    }
+}
