@@ -12,7 +12,9 @@ use redis::{Connection, ConnectionLike, FromRedisValue as _, Value as Answer};
 use crate::servers::Version;
 use crate::store::{Client, Store};
 
-pub(crate) use self::carried::{field_expiries, without_last_seen};
+pub(crate) use self::carried::{
+    delivery_times, field_expiries, without_delivery_times, without_last_seen,
+};
 pub(crate) use self::slots::fill_slots;
 
 /// Midnight before 1 January 10000: an expiry that nobody reaches.

@@ -1,6 +1,6 @@
 //! A key that changes while it is read is read again: what arrives is what the source holds in the end, never two halves.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use super::filling::{KINDS, fill_big};
@@ -190,10 +190,11 @@ fn an_expiry_that_changes() {
     }
 }
 
-/// Changes every part of a value, so many times, and goes on only when the run has read more.
-fn writer(source: &Server, kind: &str, changes: u32, done: &AtomicU32) {
+/// Changes every part of a value, again and again, until it is told to stop.
+fn writer(source: &Server, kind: &str, done: &AtomicU32, over: &AtomicBool) {
     let mut c = source.connection();
-    for n in 0..changes {
+    while !over.load(Ordering::Relaxed) {
+        let n = done.load(Ordering::Relaxed);
         let place = n.wrapping_mul(7919) % ELEMENTS;
         let text = format!("changed {n}");
         match kind {
@@ -209,24 +210,37 @@ fn writer(source: &Server, kind: &str, changes: u32, done: &AtomicU32) {
     }
 }
 
+/// Waits for so many more changes.
+fn more(done: &AtomicU32, changes: u32) {
+    let wanted = done.load(Ordering::Relaxed) + changes;
+    wait::until("the key changes", || {
+        (done.load(Ordering::Relaxed) >= wanted).then_some(())
+    });
+}
+
 #[test]
 fn a_key_that_a_writer_changes_arrives_as_the_source_has_it_once_the_writer_stops() {
     for kind in KINDS {
         let (source, target) = pair();
         fill_big(&mut source.connection(), kind, b"key", ELEMENTS, 1);
         let to_source = Proxy::to(&source.address());
-        // Some 15 chunks: one reading takes at least as long as many changes.
-        to_source.delay(Direction::Down, Duration::from_millis(10));
-        let done = AtomicU32::new(0);
+        to_source.stall_after(Direction::Down, MIDDLE);
+        let (done, over) = (AtomicU32::new(0), AtomicBool::new(false));
         let output = std::thread::scope(|scope| {
-            scope.spawn(|| writer(&source, kind, 150, &done));
-            wait::until("the key changes", || {
-                (done.load(Ordering::Relaxed) > 0).then_some(())
-            });
-            riot(["replicate".into(), to_source.address(), target.uri()])
+            let stop = wait::Stop(&over);
+            scope.spawn(|| writer(&source, kind, &done, &over));
+            let running = riot(["replicate".into(), to_source.address(), target.uri()])
                 .words(["--big-key", "1MB", "--report", "json"])
-                .run()
-                .exits(0)
+                .spawn();
+            wait::until("the key is being read", || {
+                to_source.is_stalled(Direction::Down).then_some(())
+            });
+            more(&done, 20);
+            to_source.flow(Direction::Down);
+            // It is read again while it still changes.
+            more(&done, 10);
+            drop(stop);
+            running.finish().exits(0)
         });
         assert!(count(&output, "read_again") >= 1, "{kind}\n{output}");
         // A change after the last reading is for the next run to see.
@@ -249,10 +263,12 @@ fn live_while_it_changes(kind: &str, version: Version, way: &str) {
         .words(["--big-key", "1MB"])
         .words(PATIENT)
         .spawn();
-    let done = AtomicU32::new(0);
+    let (done, over) = (AtomicU32::new(0), AtomicBool::new(false));
     std::thread::scope(|scope| {
-        scope.spawn(|| writer(&source, kind, 500, &done));
+        let _stop = wait::Stop(&over);
+        scope.spawn(|| writer(&source, kind, &done, &over));
         listens(&mut running);
+        more(&done, 300);
         scanned(&mut running);
     });
     let output = running.finish().exits(0);

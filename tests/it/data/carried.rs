@@ -25,3 +25,27 @@ pub(crate) fn field_expiries(snapshot: &Snapshot) -> u64 {
     let expiring = hashes.flatten().filter(|(_, expiry)| expiry.0 > Some(0));
     expiring.count() as u64
 }
+
+/// When messages were delivered that are pending, in the order of keys, groups and ids.
+pub(crate) fn delivery_times(snapshot: &Snapshot) -> Vec<i64> {
+    let streams = snapshot.values().filter_map(|value| match &value.body {
+        Body::Stream(stream) => Some(stream),
+        _ => None,
+    });
+    let groups = streams.flat_map(|stream| &stream.groups);
+    let pending = groups.flat_map(|group| &group.pending);
+    pending.map(|(_, _, time, _)| *time).collect()
+}
+
+/// The same without when messages were delivered that are pending.
+pub(crate) fn without_delivery_times(mut snapshot: Snapshot) -> Snapshot {
+    for value in snapshot.values_mut() {
+        if let Body::Stream(stream) = &mut value.body {
+            let groups = stream.groups.iter_mut();
+            for (_, _, time, _) in groups.flat_map(|group| &mut group.pending) {
+                *time = 0;
+            }
+        }
+    }
+    snapshot
+}
