@@ -170,15 +170,16 @@ impl StreamReader {
             return Err(End::Differs);
         };
         if group.pending > 0 && means.stream_ids {
-            let (now, part) = if means.source_time {
-                source.parse(micros)?
+            let (page, sure) = if means.source_time {
+                let (first, one) = told(source)?;
+                let (second, other) = told(source)?;
+                let sure = first && second && one == other;
+                (latest(one, other), sure)
             } else {
                 out.notes.push("pending messages have their times of delivery by riot's own clock: TIME is not allowed at the source (ACL rule +time)");
-                (means.now, 500)
+                (source.parse(|reply| pending(reply, means.now))?, true)
             };
-            let page = source.parse(|reply| pending(reply, now))?;
-            let near_edge = !(EDGE..=1000 - EDGE).contains(&part);
-            if near_edge && *tries < TRIES {
+            if !sure && *tries < TRIES {
                 *tries += 1;
                 return Ok(Step::More);
             }
@@ -259,6 +260,26 @@ fn micros(reply: Reply) -> Option<(Millis, i64)> {
     Some((seconds * 1000 + micros / 1000, micros % 1000))
 }
 
+/// The answers of TIME and of XPENDING, and whether the two are sure to speak of one millisecond.
+fn told(source: &mut Answers) -> Result<(bool, Vec<Delivered>), End> {
+    let (now, part) = source.parse(micros)?;
+    let page = source.parse(|reply| pending(reply, now))?;
+    Ok(((EDGE..=1000 - EDGE).contains(&part), page))
+}
+
+/// Where something came between TIME and XPENDING, what was delivered seems to have been so earlier: the later is right.
+fn latest(one: Vec<Delivered>, other: Vec<Delivered>) -> Vec<Delivered> {
+    if one.len() != other.len() {
+        return other;
+    }
+    let pairs = one.into_iter().zip(other);
+    let both = pairs.map(|(one, other)| Delivered {
+        at: one.at.max(other.at),
+        ..other
+    });
+    both.collect()
+}
+
 /// XPENDING's answer, asked at an instant of the source's clock.
 fn pending(reply: Reply, now: Millis) -> Option<Vec<Delivered>> {
     let entry = |reply| {
@@ -289,19 +310,22 @@ impl Reader for StreamReader {
                     source.ask(&[b"XINFO", b"CONSUMERS", &self.key, &group.name]);
                 }
                 if group.pending > 0 && means.stream_ids {
-                    // Right before: what XPENDING tells counts from then.
-                    if means.source_time {
-                        source.ask(&[b"TIME"]);
-                    }
                     let (from, most) = (from.to_string(), PENDING.to_string());
-                    source.ask(&[
-                        b"XPENDING",
-                        &self.key,
-                        &group.name,
-                        from.as_bytes(),
-                        b"+",
-                        most.as_bytes(),
-                    ]);
+                    let asked = if means.source_time { 2 } else { 1 };
+                    for _ in 0..asked {
+                        // Right before: what XPENDING tells counts from then.
+                        if means.source_time {
+                            source.ask(&[b"TIME"]);
+                        }
+                        source.ask(&[
+                            b"XPENDING",
+                            &self.key,
+                            &group.name,
+                            from.as_bytes(),
+                            b"+",
+                            most.as_bytes(),
+                        ]);
+                    }
                 }
             }
             State::Messages { range, pace } => range.ask(&self.key, pace.count(), source),
