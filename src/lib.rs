@@ -4,8 +4,9 @@
 //! source ──SCAN───► scan ──────────────┐ keys, by hash
 //!                                      │ of the name
 //!                                      ├► lanes of read ──entries──► lanes of write ──► target
-//! source ──events─► watch ─► changed ──┘  MGET or DUMP,  bounded by   MSET, SET or RESTORE,
-//!                   (live)   keys         and expiry     keys, bytes  DEL
+//! source ──events─► watch ─► changed ──┘  MGET or DUMP,  bounded by │ MSET, SET or RESTORE,
+//!                   (live)   keys         and expiry     keys, bytes │ DEL
+//! source ───by the commands of each type, in chunks───────────────────► carry ──► target
 //! both ──────────────────────────► lanes of verify ──differences──► report
 //! ```
 //!
@@ -14,9 +15,9 @@
 //! - [`run`]: the program from its words to its exit status
 //! - [`cli`], [`resolve`]: what was typed, and what it means
 //! - [`replicate`], [`live`], [`compare`]: the commands; [`copy`]: the lanes that all copy with; [`session`]: what all stand on
-//! - [`stage`]: scan, [`watch`](stage::watch), read, write, verify: one stage a file, none imports another
+//! - [`stage`]: scan, [`watch`](stage::watch), read, write, [`carry`](stage::carry), verify: one stage a file, none imports another
 //! - [`follow`], [`changed`]: what the lanes of a live run share, first of all the set of changed keys
-//! - [`types`]: values by their types: read whole or in chunks, compared
+//! - [`types`]: values by their types: read whole or in chunks, compared, copied
 //! - [`reading`]: batches of reads, for copying and for comparing
 //! - [`server`]: the control plane, on the redis crate; live, the ways of events and the watch over the source
 //! - [`nodes`]: one side's servers, and in a cluster which of them has which slot

@@ -1,4 +1,5 @@
-//! Values by their types: read whole or in chunks on both sides at once, and compared as each type means it.
+//! Values by their types: read whole or in chunks on both sides at once and compared as each type means it, or read on one
+//! and written to the other ([`copy`]).
 //!
 //! A key's comparison is a row of steps (`Comparison`): each asks both sides something and judges the answers. The steps
 //! of many keys go into one pipeline, so that a batch takes as many round trips as its longest key has steps.

@@ -22,6 +22,10 @@ const SAMPLE: usize = 300;
 pub(crate) enum Contender {
     /// riot, with its default options but for verification.
     Riot,
+    /// riot, without a look at how large keys are (`--big-key 0`).
+    Unweighed,
+    /// riot, everything by the commands of its type (`--type struct`).
+    Struct,
     /// The bare client: DUMP, PTTL, RESTORE.
     Dump,
     /// The bare client: GET, PEXPIRETIME, SET.
@@ -56,12 +60,21 @@ pub(crate) struct Sample {
 impl Contender {
     /// What the tables call it.
     pub(crate) fn title(self) -> &'static str {
-        self.way().map_or("riot", Way::title)
+        match self {
+            Self::Unweighed => "riot --big-key 0",
+            Self::Struct => "riot --type struct",
+            _ => self.way().map_or("riot", Way::title),
+        }
+    }
+
+    /// Whether it is riot, however it is told to go.
+    pub(crate) fn is_riot(self) -> bool {
+        self.way().is_none()
     }
 
     fn way(self) -> Option<Way> {
         match self {
-            Self::Riot => None,
+            Self::Riot | Self::Unweighed | Self::Struct => None,
             Self::Dump => Some(Way::Dump),
             Self::Get => Some(Way::Get),
             Self::Multi => Some(Way::Multi),
@@ -73,8 +86,8 @@ impl Contender {
     /// Whether it can copy this data.
     pub(crate) fn takes(self, data: Data) -> bool {
         match self {
-            Self::Riot | Self::Dump => true,
-            Self::Best => data == Data::Mixed,
+            Self::Riot | Self::Unweighed | Self::Dump => true,
+            Self::Best | Self::Struct => data == Data::Mixed,
             Self::Get | Self::Multi | Self::Mget => data != Data::Mixed,
         }
     }
@@ -88,7 +101,12 @@ impl Contender {
         options: &Options,
     ) -> Result<Vec<String>> {
         let Some(way) = self.way() else {
-            let words = ["--no-verify", "--progress", "none", "--report", "json"];
+            let mut words = vec!["--no-verify", "--progress", "none", "--report", "json"];
+            match self {
+                Self::Unweighed => words.extend(["--big-key", "0"]),
+                Self::Struct => words.extend(["--type", "struct"]),
+                _ => {}
+            }
             return Ok(riot("replicate", source, target, &words, options));
         };
         let (batch, depth, count) = tuned(data);

@@ -33,7 +33,7 @@ pub(crate) struct Options {
         long,
         value_enum,
         value_delimiter = ',',
-        default_value = "riot,dump,get,multi,mget,best"
+        default_value = "riot,unweighed,struct,dump,get,multi,mget,best"
     )]
     pub(crate) contenders: Vec<Contender>,
     /// How often each is run [default: 3, with --full 5].
