@@ -18,7 +18,7 @@ pub use self::large::large;
 use self::reader::reader;
 pub(in crate::types) use self::reader::{Means, Reader, Size, Step};
 use super::ask::{Answers, Questions, Sides, bytes, collect_all, has_command, size};
-use super::{CHUNK, End, LEAST_CHUNK, LIGHT};
+use super::{CHUNK, End, LEAST_CHUNK, LIGHT, explained};
 use crate::config::Side;
 use crate::entry::Millis;
 use crate::error::Lost;
@@ -32,6 +32,13 @@ const TASKS: usize = 512;
 /// No key, no expiry.
 const NO_EXPIRY: Millis = -1;
 const NO_KEY: Millis = -2;
+
+/// How many bytes of text a byte of memory may be.
+fn density(kind: &[u8]) -> usize {
+    match kind {
+        _ => 1,
+    }
+}
 
 /// What is copied, and how.
 #[derive(Debug, Clone)]
@@ -208,6 +215,11 @@ impl CopyTerms {
             merge: self.merge,
             follows: self.follows,
         }
+    }
+
+    /// An error of what makes a stream's group, or a series, that is there already: one that is merged.
+    fn is_harmless(&self, error: &str) -> bool {
+        self.merge && (error.starts_with("BUSYGROUP") || error.contains("TSDB: key already exists"))
     }
 
     /// Whether writing a key of this type twice is the same as writing it once.
@@ -551,7 +563,8 @@ impl Task {
             return Ok(Next::End(fate));
         }
         let pages = !matches!(self.kind.as_ref(), b"ReJSON-RL");
-        if pages && memory.is_none_or(|memory| memory > WHOLE) {
+        let density = density(&self.kind);
+        if pages && memory.is_none_or(|memory| memory > WHOLE / density) {
             return Ok(Next::End(Fate::Large));
         }
         let Some(reader) = reader(&self.kind, self.order.source.clone(), Size::Whole) else {
@@ -561,7 +574,7 @@ impl Task {
             reader,
             commands: Commands::new(self.order.target.clone()),
             expiry: None,
-            weight: memory.unwrap_or_default(),
+            weight: memory.unwrap_or_default().saturating_mul(density),
         })))
     }
 
@@ -643,16 +656,7 @@ fn same_instant(terms: &CopyTerms, one: Millis, other: Millis) -> bool {
 fn written(commands: &Commands, kind: &[u8], terms: &CopyTerms, executed: Executed) -> Fate {
     match executed {
         Executed::Answers(answers) => {
-            // A group that is there already is one that is merged.
-            let harmless = |answer: &Reply| {
-                terms.merge
-                    && matches!(answer, Reply::Error(error) if error.starts_with("BUSYGROUP"))
-            };
-            let answers: Vec<Reply> = answers
-                .into_iter()
-                .filter(|answer| !harmless(answer))
-                .collect();
-            match first_error(&answers) {
+            match first_error(&answers, |error| terms.is_harmless(error)) {
                 Some(error) => refused(kind, error),
                 None => Fate::Copied(Copied::of(commands)),
             }
@@ -664,21 +668,7 @@ fn written(commands: &Commands, kind: &[u8], terms: &CopyTerms, executed: Execut
 
 /// An error of the target for a key of this type.
 fn refused(kind: &[u8], error: &str) -> Fate {
-    let why = match (module(kind), error.contains("unknown command")) {
-        (Some(module), true) => format!("the target does not have {module} ({error})"),
-        _ => error.to_owned(),
-    };
-    Fate::Failed(Side::Target, why)
-}
-
-/// What a server must have for keys of this type.
-fn module(kind: &[u8]) -> Option<&'static str> {
-    match kind {
-        b"ReJSON-RL" => Some("the module ReJSON, whose type ReJSON-RL is"),
-        b"TSDB-TYPE" => Some("the module TimeSeries, whose type TSDB-TYPE is"),
-        b"vectorset" => Some("vector sets (type vectorset, Redis 8)"),
-        _ => None,
-    }
+    Fate::Failed(Side::Target, explained(kind, Side::Target, error))
 }
 
 fn unknown(kind: &[u8]) -> Fate {

@@ -244,8 +244,7 @@ impl Copying<'_> {
             let ours = ours.map_err(|lost| (Side::Source, lost))?;
             let theirs = theirs.map_err(|lost| (Side::Target, lost))?;
             commands.clear();
-            let group = |error: &String| self.terms.merge && error.starts_with("BUSYGROUP");
-            if let Some(error) = first_error(&theirs).filter(|error| !group(error)) {
+            if let Some(error) = first_error(&theirs, |error| self.terms.is_harmless(error)) {
                 return Ok(Some(refused(kind, error)));
             }
             if step == Step::More {
