@@ -6,6 +6,7 @@
 mod ask;
 pub mod copy;
 mod hash;
+mod json;
 mod list;
 mod other;
 mod pace;
@@ -348,6 +349,7 @@ fn comparison(kind: &[u8], names: Names, bytes: usize) -> Box<dyn Comparison + S
         b"set" => Box::new(set::SetComparison::new(names, bytes)),
         b"zset" => Box::new(rank::ByRank::<zset::SortedSet>::new(names, bytes)),
         b"stream" => Box::new(stream::StreamComparison::new(names, bytes)),
+        b"ReJSON-RL" => Box::new(json::JsonComparison::new(names, bytes)),
         other => Box::new(other::OtherComparison::new(names, bytes, other)),
     }
 }
