@@ -11,6 +11,7 @@ mod list;
 mod other;
 mod pace;
 mod rank;
+mod series;
 mod set;
 mod state;
 mod stream;
@@ -350,6 +351,7 @@ fn comparison(kind: &[u8], names: Names, bytes: usize) -> Box<dyn Comparison + S
         b"zset" => Box::new(rank::ByRank::<zset::SortedSet>::new(names, bytes)),
         b"stream" => Box::new(stream::StreamComparison::new(names, bytes)),
         b"ReJSON-RL" => Box::new(json::JsonComparison::new(names, bytes)),
+        b"TSDB-TYPE" => Box::new(series::SeriesComparison::new(names)),
         other => Box::new(other::OtherComparison::new(names, bytes, other)),
     }
 }
