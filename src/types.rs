@@ -16,6 +16,7 @@ mod set;
 mod state;
 mod stream;
 mod string;
+mod vector;
 mod zset;
 
 use std::time::Duration;
@@ -352,6 +353,7 @@ fn comparison(kind: &[u8], names: Names, bytes: usize) -> Box<dyn Comparison + S
         b"stream" => Box::new(stream::StreamComparison::new(names, bytes)),
         b"ReJSON-RL" => Box::new(json::JsonComparison::new(names, bytes)),
         b"TSDB-TYPE" => Box::new(series::SeriesComparison::new(names)),
+        b"vectorset" => Box::new(vector::VectorComparison::new(names)),
         other => Box::new(other::OtherComparison::new(names, bytes, other)),
     }
 }

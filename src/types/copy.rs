@@ -38,6 +38,8 @@ fn density(kind: &[u8]) -> usize {
     match kind {
         // A sample takes two bytes or less where it is like the one before.
         b"TSDB-TYPE" => 16,
+        // A component may be a bit, and is written as 32; adding to a graph takes long, too.
+        b"vectorset" => 8,
         _ => 1,
     }
 }
