@@ -7,14 +7,17 @@
 mod ask;
 pub mod copy;
 mod hash;
+mod json;
 mod list;
 mod other;
 mod pace;
 mod rank;
+mod series;
 mod set;
 mod state;
 mod stream;
 mod string;
+mod vector;
 mod zset;
 
 use std::time::Duration;
@@ -233,9 +236,13 @@ impl End {
 
     /// What an error of the server says of the key.
     fn of_error(side: Side, error: String) -> Self {
-        if error.starts_with("ERR no such key") {
+        let says = |words: &[&str]| words.iter().any(|words| error.contains(words));
+        if says(&["no such key", "TSDB: the key does not exist"]) {
             Self::vanished(side)
-        } else if error.starts_with("WRONGTYPE") || error.starts_with("NOGROUP") {
+        } else if error.starts_with("WRONGTYPE")
+            || error.starts_with("NOGROUP")
+            || says(&["not a TSDB key", "wrong Redis type"])
+        {
             // Replaced since TYPE was asked, or since its groups were.
             Self::Differs
         } else {
@@ -249,8 +256,23 @@ impl End {
             Self::Differs => Verdict::Differs(DifferenceKind::Value { r#type }),
             Self::Missing => Verdict::Differs(DifferenceKind::Missing { r#type }),
             Self::Gone => Verdict::Gone,
-            Self::Failed(side, error) => Verdict::Failed(side, error),
+            Self::Failed(side, error) => Verdict::Failed(side, explained(kind, side, &error)),
         }
+    }
+}
+
+/// An error of a server for a key of this type: one that does not know the type's commands lacks what has them.
+fn explained(kind: &[u8], side: Side, error: &str) -> String {
+    let lacking = match kind {
+        b"ReJSON-RL" => "the module ReJSON, whose type ReJSON-RL is",
+        b"TSDB-TYPE" => "the module TimeSeries, whose type TSDB-TYPE is",
+        b"vectorset" => "vector sets (type vectorset, Redis 8)",
+        _ => return error.to_owned(),
+    };
+    if error.contains("unknown command") {
+        format!("the {side} does not have {lacking} ({error})")
+    } else {
+        error.to_owned()
     }
 }
 
@@ -330,6 +352,9 @@ fn comparison(kind: &[u8], names: Names, bytes: usize) -> Box<dyn Comparison + S
         b"set" => Box::new(set::SetComparison::new(names, bytes)),
         b"zset" => Box::new(rank::ByRank::<zset::SortedSet>::new(names, bytes)),
         b"stream" => Box::new(stream::StreamComparison::new(names, bytes)),
+        b"ReJSON-RL" => Box::new(json::JsonComparison::new(names, bytes)),
+        b"TSDB-TYPE" => Box::new(series::SeriesComparison::new(names)),
+        b"vectorset" => Box::new(vector::VectorComparison::new(names)),
         other => Box::new(other::OtherComparison::new(names, bytes, other)),
     }
 }
@@ -448,11 +473,38 @@ mod tests {
         assert_eq!(end(Side::Source, "ERR no such key"), End::Gone);
         assert_eq!(end(Side::Target, "ERR no such key"), End::Missing);
         assert_eq!(
+            end(Side::Target, "ERR TSDB: the key does not exist"),
+            End::Missing
+        );
+        assert_eq!(
+            end(Side::Source, "ERR TSDB: the key is not a TSDB key"),
+            End::Differs
+        );
+        assert_eq!(
             end(Side::Target, "NOPERM No permissions to access a key"),
             End::Failed(
                 Side::Target,
                 "NOPERM No permissions to access a key".to_owned()
             )
         );
+    }
+
+    #[test]
+    fn a_server_without_a_module_is_told_by_the_modules_name() {
+        let verdict = |kind: &[u8], error: &str| match End::of_error(Side::Target, error.to_owned())
+            .verdict(kind)
+        {
+            Verdict::Failed(Side::Target, why) => why,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(
+            verdict(b"ReJSON-RL", "ERR unknown command 'JSON.GET'"),
+            "the target does not have the module ReJSON, whose type ReJSON-RL is (ERR unknown command 'JSON.GET')"
+        );
+        assert_eq!(
+            verdict(b"hash", "ERR unknown command 'HLEN'"),
+            "ERR unknown command 'HLEN'"
+        );
+        assert_eq!(verdict(b"TSDB-TYPE", "OOM"), "OOM");
     }
 }

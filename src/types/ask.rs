@@ -205,19 +205,32 @@ impl Answers {
         self.parse(|reply| integer(&reply))
     }
 
+    /// The next answer as what `parse` makes of it; a nil is nothing.
+    pub(super) fn optional<T>(
+        &mut self,
+        parse: impl FnOnce(Reply) -> Option<T>,
+    ) -> Result<Option<T>, End> {
+        self.parse(|reply| match reply {
+            Reply::Nil => Some(Found(None)),
+            reply => parse(reply).map(|found| Found(Some(found))),
+        })
+        .map(|Found(found)| found)
+    }
+
+    /// The next answer as what `parse` makes of it; a nil says that the key is not there any more.
+    pub(super) fn present<T>(&mut self, parse: impl FnOnce(Reply) -> Option<T>) -> Result<T, End> {
+        let side = self.side;
+        self.optional(parse)?.ok_or_else(|| End::vanished(side))
+    }
+
     /// The next answer, a value; a nil says that the key is not there any more.
     pub(super) fn value(&mut self) -> Result<Bytes, End> {
-        match self.take()? {
-            Reply::Nil => Err(End::vanished(self.side)),
-            reply => bytes(reply).ok_or_else(|| {
-                End::Failed(
-                    self.side,
-                    "the server's answer has an unknown form".to_owned(),
-                )
-            }),
-        }
+        self.present(bytes)
     }
 }
+
+/// What an answer holds that may be a nil.
+struct Found<T>(Option<T>);
 
 /// Whether a server has a command, by its answer to the command's bare name. Proxies have words of their own for one that
 /// they do not have; one that is forbidden is there, and what it would have told is not passed over in silence.

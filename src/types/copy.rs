@@ -21,7 +21,7 @@ pub use self::large::large;
 pub(in crate::types) use self::reader::{Means, Reader, Size, Step};
 use super::ask::{Answers, Questions, has_command};
 use super::stream::Info;
-use super::{CHUNK, End, LEAST_CHUNK};
+use super::{CHUNK, End, LEAST_CHUNK, explained};
 use crate::clock;
 use crate::config::Side;
 use crate::entry::Millis;
@@ -230,6 +230,11 @@ impl CopyTerms {
         }
     }
 
+    /// An error of what makes a stream's group, or a series, that is there already: one that is merged.
+    fn is_harmless(&self, error: &str) -> bool {
+        self.merge && (error.starts_with("BUSYGROUP") || error.contains("TSDB: key already exists"))
+    }
+
     /// Whether writing a key of this type twice is the same as writing it once.
     fn may_repeat(&self, kind: &[u8]) -> bool {
         !self.merge || !matches!(kind, b"list" | b"stream")
@@ -333,16 +338,7 @@ fn same_instant(terms: &CopyTerms, one: Millis, other: Millis) -> bool {
 fn written(commands: &Commands, kind: &[u8], terms: &CopyTerms, executed: Executed) -> Fate {
     match executed {
         Executed::Answers(answers) => {
-            // A group that is there already is one that is merged.
-            let harmless = |answer: &Reply| {
-                terms.merge
-                    && matches!(answer, Reply::Error(error) if error.starts_with("BUSYGROUP"))
-            };
-            let answers: Vec<Reply> = answers
-                .into_iter()
-                .filter(|answer| !harmless(answer))
-                .collect();
-            match first_error(&answers) {
+            match first_error(&answers, |error| terms.is_harmless(error)) {
                 Some(error) => refused(kind, error),
                 None => Fate::Copied(Copied::of(commands)),
             }
@@ -370,21 +366,7 @@ fn not_behind(commands: &Commands, reply: Reply) -> Option<Fate> {
 
 /// An error of the target for a key of this type.
 fn refused(kind: &[u8], error: &str) -> Fate {
-    let why = match (module(kind), error.contains("unknown command")) {
-        (Some(module), true) => format!("the target does not have {module} ({error})"),
-        _ => error.to_owned(),
-    };
-    Fate::Failed(Side::Target, why)
-}
-
-/// What a server must have for keys of this type.
-fn module(kind: &[u8]) -> Option<&'static str> {
-    match kind {
-        b"ReJSON-RL" => Some("the module ReJSON, whose type ReJSON-RL is"),
-        b"TSDB-TYPE" => Some("the module TimeSeries, whose type TSDB-TYPE is"),
-        b"vectorset" => Some("vector sets (type vectorset, Redis 8)"),
-        _ => None,
-    }
+    Fate::Failed(Side::Target, explained(kind, Side::Target, error))
 }
 
 fn unknown(kind: &[u8]) -> Fate {

@@ -1,4 +1,4 @@
-//! Types that riot does not know (modules', vector sets): compared by what DUMP says, where both sides say it alike.
+//! Types that riot does not know (other modules'): compared by what DUMP says, where both sides say it alike.
 
 use super::ask::{Answers, Questions};
 use super::{Comparison, End, Ground, Names, Progress};
@@ -107,7 +107,7 @@ mod tests {
             };
             let answer =
                 |side, payload| Answers::new(side, vec![Reply::Bytes(Bytes::from_static(payload))]);
-            OtherComparison::new(names, 0, b"vectorset").judge(
+            OtherComparison::new(names, 0, b"MBbloom--").judge(
                 &mut answer(Side::Source, ours),
                 &mut answer(Side::Target, theirs),
             )
@@ -120,7 +120,7 @@ mod tests {
             judge(b"value\x0c\x00checksum", b"other\x0c\x00checksum"),
             Err(End::Differs)
         );
-        let error = "a vectorset cannot be compared across these server versions";
+        let error = "a MBbloom-- cannot be compared across these server versions";
         assert_eq!(
             judge(b"value\x0c\x00checksum", b"value\x0b\x00checksum"),
             Err(End::Failed(Side::Target, error.to_owned()))

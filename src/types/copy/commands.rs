@@ -200,11 +200,15 @@ pub(super) fn executed(inside: usize, mut next: impl FnMut() -> Reply) -> Execut
     }
 }
 
-/// The first error among answers.
-pub(super) fn first_error(answers: &[Reply]) -> Option<&String> {
+/// The first error among answers, and among those that one command gives for each of its parts, but for harmless ones.
+pub(super) fn first_error(
+    answers: &[Reply],
+    is_harmless: impl Fn(&str) -> bool + Copy,
+) -> Option<&String> {
     answers.iter().find_map(|answer| match answer {
-        Reply::Error(error) => Some(error),
-        Reply::Nil | Reply::Integer(_) | Reply::Bytes(_) | Reply::Array(_) => None,
+        Reply::Error(error) => Some(error).filter(|error| !is_harmless(error)),
+        Reply::Array(answers) => first_error(answers, is_harmless),
+        Reply::Nil | Reply::Integer(_) | Reply::Bytes(_) => None,
     })
 }
 
@@ -245,5 +249,15 @@ mod tests {
             run(vec![ok(), oom(), abort], 1),
             Executed::Refused("OOM command not allowed".into())
         );
+    }
+
+    #[test]
+    fn an_error_is_found_behind_a_harmless_one_and_inside_of_an_answer() {
+        let error = |text: &str| Reply::Error(text.to_owned());
+        let nested = Reply::Array(vec![Reply::Integer(1), error("ERR TSDB")]);
+        let answers = [error("BUSYGROUP"), Reply::Nil, nested];
+        let found = first_error(&answers, |error| error == "BUSYGROUP");
+        assert_eq!(found.map(String::as_str), Some("ERR TSDB"));
+        assert_eq!(first_error(&answers, |_| true), None);
     }
 }

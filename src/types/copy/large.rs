@@ -236,7 +236,7 @@ impl Copying<'_> {
             let ours = ours.map_err(|lost| (Side::Source, lost))?;
             let theirs = theirs.map_err(|lost| (Side::Target, lost))?;
             commands.clear();
-            if let Some(error) = page_error(theirs, inside, self.terms.merge) {
+            if let Some(error) = page_error(theirs, inside, self.terms) {
                 return Ok(Some(refused(kind, &error)));
             }
             if step == Step::More {
@@ -403,7 +403,7 @@ fn encode(commands: &Commands, merge: bool, target: &mut Questions<'_>) -> Optio
 }
 
 /// What went wrong with a page, if anything did.
-fn page_error(replies: Vec<Reply>, inside: Option<usize>, merge: bool) -> Option<String> {
+fn page_error(replies: Vec<Reply>, inside: Option<usize>, terms: &CopyTerms) -> Option<String> {
     let answers = match inside {
         None => replies,
         Some(inside) => {
@@ -415,6 +415,5 @@ fn page_error(replies: Vec<Reply>, inside: Option<usize>, merge: bool) -> Option
             }
         }
     };
-    let group = |error: &&String| merge && error.starts_with("BUSYGROUP");
-    first_error(&answers).filter(|error| !group(error)).cloned()
+    first_error(&answers, |error| terms.is_harmless(error)).cloned()
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::super::ask::{Answers, Questions};
-use super::super::{End, hash, list, rank, set, stream, string, zset};
+use super::super::{End, hash, json, list, rank, series, set, stream, string, vector, zset};
 use super::commands::Commands;
 use crate::entry::Millis;
 
@@ -88,6 +88,9 @@ pub(in crate::types) fn reader(kind: &[u8], key: Bytes, size: Size) -> Option<Bo
         b"set" => Box::new(set::SetReader::new(key, size)),
         b"zset" => Box::new(rank::RankReader::<zset::SortedSet>::new(key, size)),
         b"stream" => Box::new(stream::StreamReader::new(key, size)),
+        b"ReJSON-RL" => Box::new(json::JsonReader::new(key)),
+        b"TSDB-TYPE" => Box::new(series::SeriesReader::new(key, size)),
+        b"vectorset" => Box::new(vector::VectorReader::new(key, size)),
         _ => return None,
     })
 }

@@ -105,7 +105,7 @@ pub(super) async fn copy(copying: &mut Copying<'_>) -> Result<Ended, (Side, Lost
     let waited = if replicas > 0 { replies.pop() } else { None };
     let error = replies.iter().find_map(|reply| match reply {
         Reply::Error(error) => Some(error.as_str()),
-        Reply::Array(inner) => super::first_error(inner).map(String::as_str),
+        Reply::Array(inner) => super::first_error(inner, |_| false).map(String::as_str),
         Reply::Nil | Reply::Integer(_) | Reply::Bytes(_) => None,
     });
     if let Some(error) = error {

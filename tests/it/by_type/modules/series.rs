@@ -59,8 +59,9 @@ impl Series {
         let Some(time) = number::<u64>(time) else {
             return b"-ERR TSDB: invalid timestamp\r\n".to_vec();
         };
-        // JSON's numbers: no infinity, nothing that is no number.
-        let Ok(value) = serde_json::from_slice::<f64>(value) else {
+        // JSON's numbers: no infinity, nothing that is no number. serde_json's own doubles are not always the nearest ones.
+        let is_json = serde_json::from_slice::<f64>(value).is_ok();
+        let Some(value) = number::<f64>(value).filter(|_| is_json) else {
             return b"-ERR TSDB: invalid value\r\n".to_vec();
         };
         let last = self.samples.keys().next_back().copied().unwrap_or(0);
