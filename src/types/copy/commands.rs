@@ -116,6 +116,19 @@ impl Commands {
         self.list.len()
     }
 
+    /// The commands, a line each.
+    #[cfg(test)]
+    pub(in crate::types) fn lines(&self) -> Vec<String> {
+        let line = |words: &Vec<Bytes>| {
+            let words: Vec<String> = words
+                .iter()
+                .map(|word| word.escape_ascii().to_string())
+                .collect();
+            words.join(" ")
+        };
+        self.commands.iter().map(line).collect()
+    }
+
     /// Encodes the commands, again where that must be.
     pub(super) fn encode(&self, out: &mut Questions<'_>) {
         for words in &self.list {

@@ -151,3 +151,77 @@ impl Reader for SeriesReader {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Side;
+    use crate::wire::Reply;
+
+    fn word(text: &'static str) -> Reply {
+        Reply::Bytes(Bytes::from_static(text.as_bytes()))
+    }
+
+    fn means(merge: bool) -> Means {
+        Means {
+            chunk: 1 << 20,
+            shift: 0,
+            field_expiry: (false, false),
+            keep_expiry: true,
+            xsetid: true,
+            since_62: true,
+            since_70: true,
+            stream_ids: true,
+            merge,
+            follows: false,
+        }
+    }
+
+    /// The commands that write a series, a line each, and what is noted.
+    fn written(samples: i64, merge: bool) -> (Vec<String>, Commands) {
+        let info = vec![
+            word("retentionTime"),
+            Reply::Integer(60),
+            word("labels"),
+            Reply::Array(vec![word("RETENTION"), word("1")]),
+            word("rules"),
+            Reply::Array(vec![word("other")]),
+            word("ignoreMaxTimeDiff"),
+            Reply::Integer(5),
+            word("ignoreMaxValDiff"),
+            word("0.5"),
+        ];
+        let sample = |time| Reply::Array(vec![Reply::Integer(time), word("0.1")]);
+        let samples = Reply::Array((1..=samples).map(sample).collect());
+        let mut source = Answers::new(Side::Source, vec![Reply::Array(info), samples]);
+        let mut reader = SeriesReader::new("there".into(), Size::Whole);
+        let mut out = Commands::new("here".into());
+        let step = reader.accept(&means(merge), &mut source, &mut out);
+        assert_eq!(step, Ok(Step::Done));
+        (out.lines(), out)
+    }
+
+    #[test]
+    fn a_series_is_made_as_it_was_told_and_ignores_nothing_until_it_is_whole() {
+        let (lines, out) = written(2, false);
+        assert_eq!(
+            lines,
+            [
+                "TS.CREATE here RETENTION 60 IGNORE 0 0 LABELS RETENTION 1",
+                "TS.MADD here 1 0.1 here 2 0.1",
+                "TS.ALTER here IGNORE 5 0.5",
+            ]
+        );
+        assert_eq!(out.notes.len(), 1);
+        assert_eq!(written(501, false).0.len(), 4);
+    }
+
+    #[test]
+    fn what_is_merged_leaves_the_series_as_it_is_made() {
+        assert_eq!(
+            written(1, true).0.get(1..),
+            Some(&["TS.ADD here 1 0.1 ON_DUPLICATE LAST".to_owned()][..])
+        );
+        assert_eq!(written(0, true).0.last().unwrap(), "TS.INFO here");
+    }
+}

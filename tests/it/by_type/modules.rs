@@ -327,3 +327,55 @@ fn documents_are_written_over_and_series_added_to_where_both_are_merged() {
     let times: Vec<u64> = merged.samples.keys().copied().collect();
     assert_eq!(times, [0, 1, 3, 5, 77, 1_000, 99_999]);
 }
+
+#[test]
+fn what_is_written_otherwise_is_the_same_and_what_is_another_differs() {
+    let (source, target, output) = copied(&["--type", "struct"]);
+    output.exits(0);
+    let compare = || {
+        riot(["compare", &source.uri(), &target.uri(), "--rounds", "1"])
+            .words(["--show-diffs", "--compare", "full"])
+            .run()
+    };
+    {
+        let mut state = target.fake.state.lock().unwrap();
+        let other = "{ \"a\": [true, null, {\"deep\": [[]]}], \"\": \"\", \"b\": 1 }";
+        state.put("doc:0", Value::Json(other.into()), Some(FAR));
+        state.put("doc:6", Value::Json(b"-5e-1".to_vec()), Some(FAR + 6));
+        let mut labels = series();
+        labels.labels.reverse();
+        labels.chunk_size = 48;
+        state.put("ts:1", Value::Series(labels), Some(FAR));
+    }
+    compare().exits(0).prints(super::EQUAL);
+    {
+        let mut state = target.fake.state.lock().unwrap();
+        let other =
+            b"{\"number\":12345678901234567891,\"float\":0.1,\"large\":1e300,\"small\":-5e-324}";
+        state.put("doc:1", Value::Json(other.to_vec()), None);
+        let mut empty = Series::with(&[]).unwrap();
+        empty.samples.insert(1, 1.0);
+        state.put("ts:empty", Value::Series(empty), None);
+        let Some(Held {
+            value: Value::Series(plain),
+            ..
+        }) = state.keys.get_mut(b"ts:plain".as_slice())
+        else {
+            panic!("ts:plain is no series");
+        };
+        plain.samples.insert(2_999_000, 999.7);
+        let mut labels = series();
+        labels.labels.pop();
+        state.put("ts:1", Value::Series(labels), Some(FAR));
+    }
+    let output = compare();
+    for key in [
+        "value ReJSON-RL doc:1",
+        "value TSDB-TYPE ts:1",
+        "value TSDB-TYPE ts:empty",
+        "value TSDB-TYPE ts:plain",
+    ] {
+        assert!(output.stdout.contains(key), "{key}\n{output}");
+    }
+    assert!(output.stdout.contains("4 value"), "{output}");
+}

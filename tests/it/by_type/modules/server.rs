@@ -1,5 +1,6 @@
 //! A server of the tests' own with the types of `RedisJSON` and `RedisTimeSeries`, as their documentation gives the
-//! commands, in RESP2. It has no payload that another server takes.
+//! commands, in RESP2. No other server
+//! takes its payloads, or has the same.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -196,7 +197,10 @@ impl Modules {
                 }
                 None => text("-ERR no such key\r\n"),
             },
-            "DUMP" => value.map_or_else(|| text(NIL), |_| bulk(b"a payload of nobody else's")),
+            "DUMP" => {
+                let payload = format!("a payload of the {}", self.run_id);
+                value.map_or_else(|| text(NIL), |_| bulk(payload.as_bytes()))
+            }
             "RESTORE" => text("-ERR Bad data format\r\n"),
             "JSON.GET" => match value {
                 None => text(NIL),
