@@ -55,10 +55,18 @@ impl Session<'_> {
     }
 }
 
-/// Where DUMP or RESTORE is not allowed, what is no string is copied by the commands of its type.
+/// What cannot be had is told. Where DUMP or RESTORE is not allowed, what is no string is copied by the commands of its type.
 pub(super) fn payloads_go(config: &Config, context: &Context, source: &Profile, target: &Profile) {
     let copies = config.command == config::Command::Replicate || config.verification.repair;
-    if !copies || config.flow.dry_run || context.copies_by_type() {
+    if !copies || config.flow.dry_run {
+        return;
+    }
+    if config.flow.big_key.is_some() && !source.weighs {
+        let line = "big keys cannot be told from others: MEMORY USAGE is not allowed at the source (ACL rule +memory|usage)";
+        warn!("{line}");
+        context.stats.note(line);
+    }
+    if context.copies_by_type() {
         return;
     }
     let (side, command) = match (source.dumps, target.restores) {

@@ -267,7 +267,7 @@ impl ReadLane {
     }
 
     fn take_in(&mut self, keys: Vec<Key>, pipes: &mut [ReadPipe]) {
-        let carriage = self.dialect.carriage;
+        let carriage = self.carriage();
         let by_type = self.context.copies_by_type();
         for key in keys {
             let place = match pipes.len() {
@@ -329,9 +329,7 @@ impl ReadLane {
 
     fn next_batch(&self, pipe: &mut ReadPipe) -> Option<Batch> {
         if !pipe.flying.iter().any(|batch| batch.strange)
-            && let Some(batch) = pipe
-                .waiting
-                .next_strangers(&self.shapes, self.dialect.carriage)
+            && let Some(batch) = pipe.waiting.next_strangers(&self.shapes, self.carriage())
         {
             return Some(batch);
         }

@@ -80,6 +80,8 @@ pub struct Abilities {
     xsetid: bool,
     /// WATCH is allowed at the source.
     watch: bool,
+    /// OBJECT ENCODING is allowed at the source.
+    encoding: bool,
 }
 
 impl Abilities {
@@ -100,6 +102,10 @@ impl Abilities {
             .await
             .map_err(at_source)?;
         source.request(&[b"UNWATCH"]).await.map_err(at_source)?;
+        let encoding = source
+            .request(&[b"OBJECT", b"ENCODING", NOBODY])
+            .await
+            .map_err(at_source)?;
         let writes = target.request(&[b"HPEXPIREAT"]).await.map_err(at_target)?;
         // Malformed: the server looks at the right first, and then refuses the words.
         let set = target
@@ -110,6 +116,7 @@ impl Abilities {
             field_expiry: (has_command(&reads), has_command(&writes)),
             xsetid: !is_denied(&set),
             watch: !is_denied(&watched),
+            encoding: !is_denied(&encoding),
         })
     }
 
@@ -210,6 +217,7 @@ impl CopyTerms {
             chunk: (self.budget / 4).clamp(LEAST_CHUNK, CHUNK),
             shift: moment.shift,
             field_expiry: abilities.field_expiry,
+            encoding: abilities.encoding,
             keep_expiry: self.keep_expiry,
             source_time: self.source_time,
             now: moment.now(),

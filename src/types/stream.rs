@@ -1,8 +1,10 @@
 //! Streams: entries read by XRANGE, compared in order with their ids; what XINFO says beside them; groups.
 
 mod copy;
+mod full;
 mod groups;
 mod id;
+mod write;
 
 use bytes::Bytes;
 

@@ -47,7 +47,7 @@ impl ReadLane {
                     };
                     let text = found.text || payload::kind(&value) == Some(b"string");
                     self.shapes.learn(&key.name, text, value.len());
-                    if text && !found.text && self.dialect.carriage != Carriage::Dump {
+                    if text && !found.text && self.carriage() != Carriage::Dump {
                         // Taken for something else: a string crosses all versions as what it is.
                         self.look_again(pipe, &head, key, Road::Texts, value.len());
                         continue;
@@ -292,8 +292,7 @@ impl ReadLane {
             let bytes = usize::try_from(guess.bytes).unwrap_or(LONG);
             pipe.waiting.add(key, Road::Payloads, bytes);
         } else {
-            pipe.waiting
-                .add_guessed(key, &self.shapes, self.dialect.carriage);
+            pipe.waiting.add_guessed(key, &self.shapes, self.carriage());
         }
         None
     }

@@ -25,6 +25,15 @@ pub(super) enum First {
 const HEAVY: u32 = 1 << 20;
 
 impl ReadLane {
+    /// How values are carried from now on: where payloads do not go, by the commands of their types.
+    pub(super) fn carriage(&self) -> Carriage {
+        if self.context.copies_by_type() {
+            Carriage::Struct
+        } else {
+            self.dialect.carriage
+        }
+    }
+
     /// What is looked at of a key before it is read.
     pub(super) fn first(&self, key: &Key, by_type: bool) -> First {
         let Inspection { big_key, .. } = self.inspection;
@@ -36,7 +45,7 @@ impl ReadLane {
             return First::Nothing;
         }
         let guess = self.shapes.guess(&key.name);
-        let text = guess.text && self.dialect.carriage != Carriage::Dump;
+        let text = guess.text && self.carriage() != Carriage::Dump;
         match guess.known {
             true if !text && by_type => First::ByType,
             true if !text => First::Weigh,

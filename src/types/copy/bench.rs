@@ -58,7 +58,7 @@ struct Reading {
 
 impl Reading {
     /// Takes answers that are of one instant with the key's expiry.
-    fn accept_instant(
+    fn accept(
         &mut self,
         terms: &CopyTerms,
         means: &Means,
@@ -260,9 +260,6 @@ impl Task {
                 source.ask(&[b"TYPE", key]);
                 terms.ask_memory(key, source);
             }
-            State::Read(reading) if !reading.reader.is_of_one_instant() => {
-                reading.reader.ask(means, source);
-            }
             State::Read(reading) if terms.source_multi => {
                 source.ask(&[b"MULTI"]);
                 terms.ask_expiry(key, source);
@@ -345,12 +342,7 @@ impl Task {
         moment: Moment,
         source: &mut Answers,
     ) -> Result<Next, End> {
-        let step = if reading.reader.is_of_one_instant() {
-            reading.accept_instant(terms, means, moment, source)?
-        } else {
-            let commands = &mut reading.commands;
-            reading.reader.accept(means, source, commands)?
-        };
+        let step = reading.accept(terms, means, moment, source)?;
         if step == Step::More {
             return Ok(Next::Go(State::Read(reading)));
         }

@@ -17,6 +17,8 @@ pub(in crate::types) struct Means {
     pub(in crate::types) shift: Millis,
     /// HPEXPIRETIME at the source, HPEXPIREAT at the target.
     pub(in crate::types) field_expiry: (bool, bool),
+    /// OBJECT ENCODING is allowed at the source.
+    pub(in crate::types) encoding: bool,
     /// Expiries are carried.
     pub(in crate::types) keep_expiry: bool,
     /// TIME is allowed at the source.
@@ -67,11 +69,6 @@ pub(in crate::types) trait Reader: Send + Sync {
         source: &mut Answers,
         out: &mut Commands,
     ) -> Result<Step, End>;
-
-    /// Whether the next step's answers must be of one instant, that of the key's expiry.
-    fn is_of_one_instant(&self) -> bool {
-        true
-    }
 
     /// Whether it was a stream without messages.
     fn is_empty_stream(&self) -> bool {

@@ -94,7 +94,7 @@ impl Reader for HashReader {
         match &self.state {
             State::Whole => {
                 source.ask(&[b"HGETALL", &self.key]);
-                if wants_expiries(means) {
+                if wants_expiries(means) && means.encoding {
                     source.ask(&[b"OBJECT", b"ENCODING", &self.key]);
                 }
             }
@@ -128,9 +128,13 @@ impl Reader for HashReader {
                 if fields.is_empty() {
                     return Err(End::Gone);
                 }
-                if wants_expiries(means)
-                    && source.raw().text().as_deref().map(str::as_bytes) != Some(WITHOUT_EXPIRIES)
-                {
+                let is_plain = wants_expiries(means)
+                    && means.encoding
+                    && source
+                        .raw()
+                        .text()
+                        .is_some_and(|text| text.as_bytes() == WITHOUT_EXPIRIES);
+                if wants_expiries(means) && !is_plain {
                     let names = fields.into_iter().map(|(field, _)| field).collect();
                     self.state = State::Again(names);
                     return Ok(Step::More);

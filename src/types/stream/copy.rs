@@ -4,13 +4,14 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use super::full::Full;
 use super::groups::{Consumer, Group, consumers, groups};
 use super::id::Id;
-use super::{Entry, Info, Range, entries};
+use super::{Info, Range, entries};
 use crate::entry::Millis;
 use crate::types::End;
 use crate::types::ask::{Answers, Questions, array, bytes, integer};
-use crate::types::copy::{Commands, Means, Reader, Size, Step, number};
+use crate::types::copy::{Commands, Means, Reader, Size, Step};
 use crate::types::pace::Pace;
 use crate::wire::Reply;
 
@@ -18,31 +19,26 @@ use crate::wire::Reply;
 const MESSAGES: usize = 2000;
 /// Most pending messages that one command asks for: XPENDING holds the server for as long as it takes.
 const PENDING: usize = 5000;
-/// Most ids in one command.
-const IDS: usize = 1000;
 /// Microseconds of a millisecond near which two clocks of one server may say two milliseconds.
 const EDGE: i64 = 100;
 /// How often pending messages are asked for again because of that.
 const TRIES: u32 = 30;
-/// Stands for a message that was deleted while it was pending, until it is deleted here too.
-const DELETED: &[u8] = b"deleted";
-
 /// A message that was delivered and not acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Delivered {
-    id: Id,
-    consumer: Bytes,
+pub(super) struct Delivered {
+    pub(super) id: Id,
+    pub(super) consumer: Bytes,
     /// On the source's clock.
-    at: Millis,
-    count: i64,
+    pub(super) at: Millis,
+    pub(super) count: i64,
 }
 
 /// A group with its consumers and what is pending for them.
 #[derive(Debug)]
-struct Whole {
-    group: Group,
-    consumers: Vec<Consumer>,
-    pending: Vec<Delivered>,
+pub(super) struct Whole {
+    pub(super) group: Group,
+    pub(super) consumers: Vec<Consumer>,
+    pub(super) pending: Vec<Delivered>,
 }
 
 /// The copying of one key.
@@ -50,23 +46,22 @@ pub(in crate::types) struct StreamReader {
     key: Bytes,
     paged: Option<usize>,
     state: State,
-    info: Option<Info>,
+    pub(super) info: Option<Info>,
     open: VecDeque<Group>,
-    groups: Vec<Whole>,
-    /// Messages of a small stream.
-    held: Vec<Entry>,
+    pub(super) groups: Vec<Whole>,
     /// Ids of pending messages, sorted, that are not behind what was written.
-    expected: VecDeque<Id>,
+    pub(super) expected: VecDeque<Id>,
     /// Messages that stand for deleted ones.
-    deleted: Vec<Id>,
+    pub(super) deleted: Vec<Id>,
     /// The first message that is there.
-    first: Option<Id>,
-    written: usize,
+    pub(super) first: Option<Id>,
+    pub(super) written: usize,
     /// Groups that were made between messages.
-    made: usize,
+    pub(super) made: usize,
 }
 
 enum State {
+    Full,
     Info,
     Groups { from: Id, tries: u32, begun: bool },
     Messages { range: Range, pace: Pace },
@@ -81,11 +76,13 @@ impl StreamReader {
                 Size::Whole => None,
                 Size::Paged(bytes) => Some(bytes),
             },
-            state: State::Info,
+            state: match size {
+                Size::Whole => State::Full,
+                Size::Paged(_) => State::Info,
+            },
             info: None,
             open: VecDeque::new(),
             groups: Vec::new(),
-            held: Vec::new(),
             expected: VecDeque::new(),
             deleted: Vec::new(),
             first: None,
@@ -94,24 +91,25 @@ impl StreamReader {
         }
     }
 
-    fn accept_info(
+    /// A small stream: all of it, at one instant.
+    fn accept_full(
         &mut self,
         means: &Means,
         source: &mut Answers,
         out: &mut Commands,
     ) -> Result<Step, End> {
-        let info = source.parse(Info::of)?;
-        let groups = source.parse(groups)?;
-        if self.paged.is_none() {
-            self.held = source.parse(entries)?;
-        }
-        let simple = groups.is_empty();
-        self.info = Some(info);
-        self.open = groups.into();
-        if simple && self.paged.is_none() {
-            self.finish(means, out)?;
-            return Ok(Step::Done);
-        }
+        let full = source.parse(Full::of)?;
+        self.info = Some(full.info);
+        self.groups = full.groups;
+        self.order_groups(means);
+        self.write(full.entries, means, out);
+        self.finish(means, out)?;
+        Ok(Step::Done)
+    }
+
+    fn accept_info(&mut self, means: &Means, source: &mut Answers) -> Result<Step, End> {
+        self.info = Some(source.parse(Info::of)?);
+        self.open = source.parse(groups)?.into();
         self.next_group(means);
         Ok(Step::More)
     }
@@ -126,6 +124,16 @@ impl StreamReader {
             };
             return;
         }
+        self.order_groups(means);
+        let len = self.info.as_ref().map_or(0, |info| info.len);
+        let bytes = self.paged.unwrap_or_default();
+        self.state = State::Messages {
+            range: Range::default(),
+            pace: Pace::new(bytes, len, means.chunk).at_most(MESSAGES),
+        };
+    }
+
+    fn order_groups(&mut self, means: &Means) {
         // By position: where the target gives the ids, a group is made behind its last message.
         self.groups.sort_by_key(|whole| whole.group.last_delivered);
         if means.stream_ids {
@@ -135,16 +143,6 @@ impl StreamReader {
             ids.dedup();
             self.expected = ids.into();
         }
-        self.state = match self.paged {
-            None => State::Look,
-            Some(bytes) => {
-                let len = self.info.as_ref().map_or(0, |info| info.len);
-                State::Messages {
-                    range: Range::default(),
-                    pace: Pace::new(bytes, len, means.chunk).at_most(MESSAGES),
-                }
-            }
-        };
     }
 
     fn accept_group(
@@ -246,226 +244,6 @@ impl StreamReader {
         self.finish(means, out)?;
         Ok(Step::Done)
     }
-
-    /// Messages in their order, with stand-ins for those that were deleted while they were pending.
-    fn write(&mut self, messages: Vec<Entry>, means: &Means, out: &mut Commands) {
-        for Entry { id, fields } in messages {
-            if means.stream_ids {
-                while let Some(expected) = self.expected.front().copied()
-                    && expected <= id
-                {
-                    self.expected.pop_front();
-                    if expected < id {
-                        self.stand_in(expected, out);
-                    }
-                }
-            } else {
-                self.make_groups(Some(id), out);
-            }
-            let name = if means.stream_ids {
-                number(id)
-            } else {
-                Bytes::from_static(b"*")
-            };
-            self.first.get_or_insert(id);
-            if means.stream_ids {
-                out.first.get_or_insert(id);
-            }
-            out.push(&[b"XADD"], std::iter::once(name).chain(fields));
-            self.written += 1;
-        }
-    }
-
-    fn stand_in(&mut self, id: Id, out: &mut Commands) {
-        let words = [number(id), Bytes::from_static(DELETED), Bytes::new()];
-        out.push(&[b"XADD"], words);
-        self.deleted.push(id);
-        self.written += 1;
-    }
-
-    /// Where the target gives the ids: makes the groups whose last message comes before `next`.
-    fn make_groups(&mut self, next: Option<Id>, out: &mut Commands) {
-        while let Some(whole) = self.groups.get(self.made)
-            && next.is_none_or(|next| whole.group.last_delivered < next)
-        {
-            let words = [
-                whole.group.name.clone(),
-                Bytes::from_static(b"$"),
-                Bytes::from_static(b"MKSTREAM"),
-            ];
-            out.push(&[b"XGROUP", b"CREATE"], words);
-            self.made += 1;
-        }
-    }
-
-    /// All that comes after the last message.
-    fn finish(&mut self, means: &Means, out: &mut Commands) -> Result<(), End> {
-        let held = std::mem::take(&mut self.held);
-        self.write(held, means, out);
-        out.groups = !self.groups.is_empty();
-        let Some(info) = self.info.clone() else {
-            return Err(End::Differs);
-        };
-        if !means.stream_ids {
-            self.make_groups(None, out);
-            if self.groups.iter().any(|whole| whole.group.pending > 0) {
-                out.notes
-                    .push("messages of streams that were pending are not pending at the target: without their ids nobody can tell which they are");
-            }
-            self.exist(out);
-            self.write_consumers(means, out);
-            return Ok(());
-        }
-        for id in std::mem::take(&mut self.expected) {
-            self.stand_in(id, out);
-        }
-        let may_set = means.xsetid && !means.merge && info.last != Id::default();
-        let stands = !self.deleted.is_empty();
-        if self.groups.is_empty() {
-            self.exist(out);
-        }
-        let enough = info
-            .added
-            .is_some_and(|added| usize::try_from(added).is_ok_and(|added| added >= self.written));
-        if may_set && self.written > 0 && enough {
-            set_id(&info, means, out);
-        }
-        for whole in &self.groups {
-            create_group(whole, means, out);
-        }
-        self.write_consumers(means, out);
-        for whole in &self.groups {
-            claim(whole, means, out);
-        }
-        self.remove_stand_ins(means, out);
-        if may_set && (stands || !enough || self.written == 0) {
-            set_id(&info, means, out);
-        }
-        if !means.xsetid && !means.merge {
-            out.notes.push("the last ids of streams are those of their last messages: XSETID is not allowed at the target (ACL rule +xsetid)");
-        }
-        Ok(())
-    }
-
-    /// Those before the first message are trimmed, as they may have been at the source: XDEL would be remembered.
-    fn remove_stand_ins(&self, means: &Means, out: &mut Commands) {
-        let first = self.first.filter(|_| means.since_62);
-        let trimmed = match first {
-            Some(first) => self.deleted.partition_point(|id| *id < first),
-            None if means.since_62 => self.deleted.len(),
-            None => 0,
-        };
-        if trimmed > 0 {
-            let words = match first {
-                Some(first) => [Bytes::from_static(b"MINID"), number(first)],
-                None => [Bytes::from_static(b"MAXLEN"), number(0)],
-            };
-            out.push(&[b"XTRIM"], words);
-        }
-        for ids in self.deleted.get(trimmed..).unwrap_or_default().chunks(IDS) {
-            out.push(&[b"XDEL"], ids.iter().map(number));
-        }
-    }
-
-    /// A stream that has no message and no group is made all the same.
-    fn exist(&self, out: &mut Commands) {
-        if self.written == 0 && self.made == 0 && self.groups.is_empty() {
-            let name = Bytes::from_static(b"riot");
-            let words = [
-                name.clone(),
-                Bytes::from_static(b"0"),
-                Bytes::from_static(b"MKSTREAM"),
-            ];
-            out.push(&[b"XGROUP", b"CREATE"], words);
-            out.push(&[b"XGROUP", b"DESTROY"], [name]);
-        }
-    }
-
-    /// Consumers for whom nothing is pending: the others come with what is.
-    fn write_consumers(&self, means: &Means, out: &mut Commands) {
-        for whole in &self.groups {
-            let idle = whole
-                .consumers
-                .iter()
-                .filter(|(_, pending)| *pending == 0 || !means.stream_ids);
-            for (consumer, _) in idle {
-                create_consumer(&whole.group.name, consumer, means, out);
-            }
-        }
-    }
-}
-
-fn set_id(info: &Info, means: &Means, out: &mut Commands) {
-    let mut words = vec![number(info.last)];
-    if means.since_70 {
-        let added = info
-            .added
-            .unwrap_or_else(|| i64::try_from(info.len).unwrap_or_default());
-        words.extend([Bytes::from_static(b"ENTRIESADDED"), number(added)]);
-        let deleted = info.deleted.unwrap_or_default();
-        words.extend([Bytes::from_static(b"MAXDELETEDID"), number(deleted)]);
-    }
-    out.push(&[b"XSETID"], words);
-}
-
-fn create_group(whole: &Whole, means: &Means, out: &mut Commands) {
-    let group = &whole.group;
-    let mut words = vec![
-        group.name.clone(),
-        number(group.last_delivered),
-        Bytes::from_static(b"MKSTREAM"),
-    ];
-    if let Some(Reply::Integer(read)) = group.read
-        && means.since_70
-        && !means.merge
-    {
-        words.extend([Bytes::from_static(b"ENTRIESREAD"), number(read)]);
-    }
-    out.push(&[b"XGROUP", b"CREATE"], words);
-}
-
-fn create_consumer(group: &Bytes, consumer: &Bytes, means: &Means, out: &mut Commands) {
-    if means.since_62 {
-        out.push(
-            &[b"XGROUP", b"CREATECONSUMER"],
-            [group.clone(), consumer.clone()],
-        );
-        return;
-    }
-    // Reading what is pending for a consumer, which is nothing, makes it known.
-    let words = [
-        Bytes::from_static(b"XREADGROUP"),
-        Bytes::from_static(b"GROUP"),
-        group.clone(),
-        consumer.clone(),
-        Bytes::from_static(b"COUNT"),
-        number(1),
-        Bytes::from_static(b"STREAMS"),
-    ];
-    out.push_around(words, [number(0)]);
-}
-
-/// What is pending, in runs of one consumer, time and count.
-fn claim(whole: &Whole, means: &Means, out: &mut Commands) {
-    let same = |one: &Delivered, other: &Delivered| {
-        one.consumer == other.consumer && one.at == other.at && one.count == other.count
-    };
-    for run in whole.pending.chunk_by(same) {
-        for ids in run.chunks(IDS) {
-            let Some(first) = ids.first() else { continue };
-            let mut words = vec![whole.group.name.clone(), first.consumer.clone(), number(0)];
-            words.extend(ids.iter().map(|delivered| number(delivered.id)));
-            words.extend([
-                Bytes::from_static(b"TIME"),
-                number(first.at + means.shift),
-                Bytes::from_static(b"RETRYCOUNT"),
-                number(first.count),
-                Bytes::from_static(b"FORCE"),
-                Bytes::from_static(b"JUSTID"),
-            ]);
-            out.push(&[b"XCLAIM"], words);
-        }
-    }
 }
 
 /// TIME's answer: milliseconds, and the microseconds beside.
@@ -498,12 +276,10 @@ fn pending(reply: Reply, now: Millis) -> Option<Vec<Delivered>> {
 impl Reader for StreamReader {
     fn ask(&mut self, means: &Means, source: &mut Questions<'_>) {
         match &self.state {
+            State::Full => source.ask(&[b"XINFO", b"STREAM", &self.key, b"FULL", b"COUNT", b"0"]),
             State::Info | State::Look => {
                 source.ask(&[b"XINFO", b"STREAM", &self.key]);
                 source.ask(&[b"XINFO", b"GROUPS", &self.key]);
-                if matches!(self.state, State::Info) && self.paged.is_none() {
-                    source.ask(&[b"XRANGE", &self.key, b"-", b"+"]);
-                }
             }
             State::Groups { from, begun, .. } => {
                 let Some(group) = self.open.front() else {
@@ -539,16 +315,12 @@ impl Reader for StreamReader {
         out: &mut Commands,
     ) -> Result<Step, End> {
         match &self.state {
-            State::Info => self.accept_info(means, source, out),
+            State::Full => self.accept_full(means, source, out),
+            State::Info => self.accept_info(means, source),
             State::Groups { .. } => self.accept_group(means, source, out),
             State::Messages { .. } => self.accept_messages(means, source, out),
             State::Look => self.accept_look(means, source, out),
         }
-    }
-
-    /// In a transaction all commands have one clock, which TIME does not tell.
-    fn is_of_one_instant(&self) -> bool {
-        !matches!(self.state, State::Groups { .. })
     }
 
     fn is_empty_stream(&self) -> bool {
