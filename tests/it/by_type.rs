@@ -10,6 +10,7 @@ mod interrupted;
 mod matrix;
 mod merge;
 mod modules;
+mod options;
 mod reader;
 mod rights;
 mod streams;

@@ -413,15 +413,28 @@ impl Server {
         self.is_paused.store(false, Ordering::Relaxed);
     }
 
+    /// Lets its process run before all others, where the machine allows it: what then takes long, takes this server long.
+    pub(crate) fn runs_first(&self) {
+        let id = self.id().to_string();
+        let ways = [
+            ["chrt", "--rr", "--pid", "1", &id],
+            ["renice", "-n", "-15", "-p", &id],
+        ];
+        let _ = ways.iter().any(|[program, words @ ..]| {
+            let mut command = Command::new(program);
+            command.args(words).stdout(Stdio::null());
+            let status = command.stderr(Stdio::null()).status();
+            status.is_ok_and(|status| status.success())
+        });
+    }
+
+    fn id(&self) -> u32 {
+        let child = self.child.lock().unwrap();
+        child.as_ref().expect("the server runs").id()
+    }
+
     fn signal(&self, name: &str) {
-        let id = self
-            .child
-            .lock()
-            .unwrap()
-            .as_ref()
-            .expect("the server runs")
-            .id();
-        signal(id, name);
+        signal(self.id(), name);
     }
 
     fn spawn(&self) {

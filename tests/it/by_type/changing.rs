@@ -150,7 +150,10 @@ fn groups_change_with_no_event_at_all() {
 fn a_key_that_goes_is_gone() {
     for kind in KINDS {
         for command in ["UNLINK key", "PEXPIRE key 1"] {
-            changed(kind, &[command]);
+            let (source, target) = pair();
+            fill_big(&mut source.connection(), kind, b"key", ELEMENTS, 1);
+            fill_big(&mut target.connection(), kind, b"key", 100, 2);
+            changed_between(&source, &target, |source| source.tell(command));
         }
     }
 }

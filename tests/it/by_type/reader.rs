@@ -69,6 +69,7 @@ pub(super) fn size_of(kind: &str, key: &str) -> Cmd {
 /// From now on these servers remember every command of 50 ms and more.
 pub(super) fn time_commands(servers: &[&Server]) {
     for server in servers {
+        server.runs_first();
         server.tell("CONFIG SET slowlog-max-len 10000");
         server.tell("CONFIG SET slowlog-log-slower-than 50000");
         server.tell("SLOWLOG RESET");
