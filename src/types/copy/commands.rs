@@ -126,7 +126,7 @@ impl Commands {
                 .collect();
             words.join(" ")
         };
-        self.commands.iter().map(line).collect()
+        self.list.iter().map(line).collect()
     }
 
     /// Encodes the commands, again where that must be.
