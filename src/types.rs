@@ -6,6 +6,7 @@
 
 mod ask;
 pub mod copy;
+mod end;
 mod hash;
 mod json;
 mod list;
@@ -25,6 +26,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use self::ask::{Answers, Questions, Sides};
+use self::end::{End, explained};
 use self::state::Known;
 use crate::config::Side;
 use crate::entry::{Key, Millis};
@@ -212,70 +214,6 @@ struct Names {
     target: Bytes,
 }
 
-/// Why a key's comparison ends before its last step.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum End {
-    /// The values differ.
-    Differs,
-    /// The target does not have the key.
-    Missing,
-    /// The source does not have it any more.
-    Gone,
-    /// That side's own error.
-    Failed(Side, String),
-}
-
-impl End {
-    /// A key that is not there.
-    fn vanished(side: Side) -> Self {
-        match side {
-            Side::Source => Self::Gone,
-            Side::Target => Self::Missing,
-        }
-    }
-
-    /// What an error of the server says of the key.
-    fn of_error(side: Side, error: String) -> Self {
-        let says = |words: &[&str]| words.iter().any(|words| error.contains(words));
-        if says(&["no such key", "TSDB: the key does not exist"]) {
-            Self::vanished(side)
-        } else if error.starts_with("WRONGTYPE")
-            || error.starts_with("NOGROUP")
-            || says(&["not a TSDB key", "wrong Redis type"])
-        {
-            // Replaced since TYPE was asked, or since its groups were.
-            Self::Differs
-        } else {
-            Self::Failed(side, error)
-        }
-    }
-
-    fn verdict(self, kind: &[u8]) -> Verdict {
-        let r#type = String::from_utf8_lossy(kind).into_owned();
-        match self {
-            Self::Differs => Verdict::Differs(DifferenceKind::Value { r#type }),
-            Self::Missing => Verdict::Differs(DifferenceKind::Missing { r#type }),
-            Self::Gone => Verdict::Gone,
-            Self::Failed(side, error) => Verdict::Failed(side, explained(kind, side, &error)),
-        }
-    }
-}
-
-/// An error of a server for a key of this type: one that does not know the type's commands lacks what has them.
-fn explained(kind: &[u8], side: Side, error: &str) -> String {
-    let lacking = match kind {
-        b"ReJSON-RL" => "the module ReJSON, whose type ReJSON-RL is",
-        b"TSDB-TYPE" => "the module TimeSeries, whose type TSDB-TYPE is",
-        b"vectorset" => "vector sets (type vectorset, Redis 8)",
-        _ => return error.to_owned(),
-    };
-    if error.contains("unknown command") {
-        format!("the {side} does not have {lacking} ({error})")
-    } else {
-        error.to_owned()
-    }
-}
-
 /// How far a comparison is when no difference was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Progress {
@@ -457,54 +395,4 @@ async fn confirm(
         (ended.place, verdict)
     });
     Ok(verdicts.collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_that_changed_its_type_meanwhile_differs_and_one_that_went_is_gone() {
-        let end = |side, error: &str| End::of_error(side, error.to_owned());
-        assert_eq!(
-            end(Side::Source, "WRONGTYPE Operation against a key"),
-            End::Differs
-        );
-        assert_eq!(end(Side::Source, "ERR no such key"), End::Gone);
-        assert_eq!(end(Side::Target, "ERR no such key"), End::Missing);
-        assert_eq!(
-            end(Side::Target, "ERR TSDB: the key does not exist"),
-            End::Missing
-        );
-        assert_eq!(
-            end(Side::Source, "ERR TSDB: the key is not a TSDB key"),
-            End::Differs
-        );
-        assert_eq!(
-            end(Side::Target, "NOPERM No permissions to access a key"),
-            End::Failed(
-                Side::Target,
-                "NOPERM No permissions to access a key".to_owned()
-            )
-        );
-    }
-
-    #[test]
-    fn a_server_without_a_module_is_told_by_the_modules_name() {
-        let verdict = |kind: &[u8], error: &str| match End::of_error(Side::Target, error.to_owned())
-            .verdict(kind)
-        {
-            Verdict::Failed(Side::Target, why) => why,
-            other => panic!("{other:?}"),
-        };
-        assert_eq!(
-            verdict(b"ReJSON-RL", "ERR unknown command 'JSON.GET'"),
-            "the target does not have the module ReJSON, whose type ReJSON-RL is (ERR unknown command 'JSON.GET')"
-        );
-        assert_eq!(
-            verdict(b"hash", "ERR unknown command 'HLEN'"),
-            "ERR unknown command 'HLEN'"
-        );
-        assert_eq!(verdict(b"TSDB-TYPE", "OOM"), "OOM");
-    }
 }

@@ -222,11 +222,8 @@ mod tests {
         let range = unit
             .iter()
             .fold(0.0, |range: f32, part| range.max(part.abs()));
-        let step = |part: &f32| {
-            let exact = part / range * f32::from(STEPS);
-            let round = |step: &i8| (exact - f32::from(*step)).abs() < 0.5;
-            (-127..=127_i8).find(round).unwrap_or_default()
-        };
+        #[expect(clippy::cast_possible_truncation, reason = "127 at most")]
+        let step = |part: &f32| (part / range * f32::from(STEPS)).round() as i8;
         let blob: Vec<u8> = match quantization {
             Quantization::None => unit.iter().flat_map(|part| part.to_le_bytes()).collect(),
             Quantization::Eight => unit.iter().map(|part| step(part).cast_unsigned()).collect(),

@@ -334,7 +334,7 @@ fn what_is_written_otherwise_is_the_same_and_what_is_another_differs() {
     output.exits(0);
     let compare = || {
         riot(["compare", &source.uri(), &target.uri(), "--rounds", "1"])
-            .words(["--show-diffs", "--compare", "full"])
+            .words(["--show-diffs"])
             .run()
     };
     {

@@ -197,10 +197,7 @@ impl Modules {
                 }
                 None => text("-ERR no such key\r\n"),
             },
-            "DUMP" => {
-                let payload = format!("a payload of the {}", self.run_id);
-                value.map_or_else(|| text(NIL), |_| bulk(payload.as_bytes()))
-            }
+            "DUMP" => value.map_or_else(|| text(NIL), |_| bulk(self.run_id.as_bytes())),
             "RESTORE" => text("-ERR Bad data format\r\n"),
             "JSON.GET" => match value {
                 None => text(NIL),
