@@ -165,8 +165,10 @@ impl WriteLane {
             place += 1;
         }
         let left = !(self.waiting.is_empty() && self.redo.is_empty());
+        // What waits for the carriers waits until they have moved.
+        let full = self.redo.is_empty() && !self.handover.has_room();
         if pipes.iter().all(|pipe| pipe.flying.is_empty())
-            && (left || (!self.open && self.handover.is_idle()))
+            && ((left && !full) || (!self.open && !left && self.handover.is_idle()))
         {
             return Ok(!left);
         }
