@@ -11,7 +11,7 @@ use super::{
 };
 use crate::config::Side;
 use crate::entry::Millis;
-use crate::error::Lost;
+use crate::error::{Lost, denies_a_command};
 use crate::types::End;
 use crate::types::ask::{Answers, Questions, bytes, collect_all, size};
 use crate::wire::{Connection, Reply};
@@ -173,7 +173,7 @@ impl Copying<'_> {
         } else {
             match Built::begin(&mut self.pair, &self.order.target).await? {
                 Ok(built) => Some(built),
-                Err(error) => return Ok(refused(kind, &error)),
+                Err(error) => return Ok(not_there(kind, &error)),
             }
         };
         let name = built.as_ref().map(|built| built.name.clone());
@@ -416,4 +416,15 @@ fn page_error(replies: Vec<Reply>, inside: Option<usize>, terms: &CopyTerms) -> 
         }
     };
     first_error(&answers, |error| terms.is_harmless(error)).cloned()
+}
+
+/// An error of the target for a temporary name.
+fn not_there(kind: &[u8], error: &str) -> Fate {
+    if error.starts_with("NOPERM") && !denies_a_command(error.as_bytes()) {
+        let why = format!(
+            "{error}: it is built under a temporary name, which the target's user must be allowed (ACL rule ~{{*}}:riot-tmp:*)"
+        );
+        return Fate::Failed(Side::Target, why);
+    }
+    refused(kind, error)
 }
