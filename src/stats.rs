@@ -43,6 +43,7 @@ pub struct Stats {
     skipped_unchanged: AtomicU64,
     skipped_other_database: AtomicU64,
     skipped_empty_stream: AtomicU64,
+    skipped_gone: AtomicU64,
     failed: AtomicU64,
     bytes_read: AtomicU64,
     bytes_written: AtomicU64,
@@ -135,6 +136,7 @@ impl Stats {
             skipped_unchanged: AtomicU64::default(),
             skipped_other_database: AtomicU64::default(),
             skipped_empty_stream: AtomicU64::default(),
+            skipped_gone: AtomicU64::default(),
             failed: AtomicU64::default(),
             bytes_read: AtomicU64::default(),
             bytes_written: AtomicU64::default(),
@@ -226,6 +228,7 @@ impl Stats {
             SkipReason::Unchanged => &self.skipped_unchanged,
             SkipReason::OtherDatabase => &self.skipped_other_database,
             SkipReason::EmptyStream => &self.skipped_empty_stream,
+            SkipReason::Gone => &self.skipped_gone,
         }
         .fetch_add(keys, Relaxed);
     }
@@ -371,6 +374,7 @@ impl Stats {
                 unchanged: get(&self.skipped_unchanged),
                 other_database: get(&self.skipped_other_database),
                 empty_stream: get(&self.skipped_empty_stream),
+                gone: get(&self.skipped_gone),
             },
             failed: get(&self.failed),
             bytes_read: get(&self.bytes_read),

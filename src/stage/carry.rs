@@ -132,7 +132,7 @@ impl CarryLane {
                 from.reader(slots.0)
             };
             let Some(ends) = reader.cloned().zip(to.master(slots.1).cloned()) else {
-                self.wait_for_cluster(job, Side::Source, "CLUSTERDOWN its slot has no node");
+                self.wait_for_server(job, Side::Source, "CLUSTERDOWN its slot has no node");
                 continue;
             };
             let same = |known: &Ends| {
@@ -178,6 +178,15 @@ impl CarryLane {
                         if let Some(job) = open.jobs.remove(&ticket) {
                             self.settle(&ends, &mut line, job, fate).await;
                         }
+                    }
+                    if let Some((side, lost)) = line.broken.take() {
+                        line = match self.line_again(&ends, line, side, &lost).await {
+                            Ok(Some(line)) => line,
+                            ended => {
+                                let left = open.jobs.into_values().collect();
+                                return self.leave(ended.err(), left);
+                            }
+                        };
                     }
                 }
                 Err((side, lost)) => {
@@ -319,8 +328,8 @@ impl CarryLane {
         }
     }
 
-    /// A cluster cannot give or take a key now: it is tried again for as long as a server is waited for.
-    fn wait_for_cluster(&mut self, mut job: Job, side: Side, why: &str) {
+    /// A server or its cluster cannot give or take a key now: it is tried again for as long as a server is waited for.
+    fn wait_for_server(&mut self, mut job: Job, side: Side, why: &str) {
         let since = *job.down.get_or_insert_with(Instant::now);
         if since.elapsed() >= self.context.flow.reconnect_timeout {
             return self.fail(&job, side, why);

@@ -152,9 +152,27 @@ impl Handover {
         state.held.is_empty() && state.returned.is_empty()
     }
 
-    /// What the lane is to write or to hand over again.
-    pub(super) fn take_returned(&self) -> Vec<Entry> {
-        std::mem::take(&mut self.lock().returned)
+    /// What the lane is to write or to hand over again, and what newer entries of the same keys stand for.
+    pub(super) fn take_returned(&self) -> (Vec<Entry>, Vec<Entry>) {
+        if !self.holds_any() {
+            return Default::default();
+        }
+        let mut state = self.lock();
+        let mut returned = std::mem::take(&mut state.returned);
+        let mut overtaken = Vec::new();
+        // From here on the lane itself keeps their order.
+        for place in 0..returned.len() {
+            let Some(name) = returned.get(place).map(|entry| entry.key.name.clone()) else {
+                break;
+            };
+            let mut later = state.held.remove(&name).unwrap_or_default();
+            if let Some(last) = later.pop() {
+                returned.push(again(last));
+            }
+            overtaken.append(&mut later);
+        }
+        self.held.store(state.held.len(), Relaxed);
+        (returned, overtaken)
     }
 
     /// Waits until a key's fate is known. Cancel safe.
@@ -208,18 +226,31 @@ impl Handover {
     /// looked at again; all of it but the last is overtaken, and comes back.
     pub(super) fn settle(&self, name: &Bytes, returned: Option<Entry>) -> Vec<Entry> {
         let mut state = self.lock();
-        let mut later = state.held.remove(name).unwrap_or_default();
-        self.held.store(state.held.len(), Relaxed);
-        state.returned.extend(returned);
-        if let Some(last) = later.pop() {
-            state.returned.push(Entry {
-                value: Value::ByType(0),
-                ..last
-            });
+        let mut later = state
+            .held
+            .get_mut(name)
+            .map(std::mem::take)
+            .unwrap_or_default();
+        let last = later.pop().map(again);
+        if returned.is_none() && last.is_none() {
+            state.held.remove(name);
         }
+        // What is returned is held until the lane takes it: what comes meanwhile is newer.
+        state.returned.extend(returned);
+        state.returned.extend(last);
+        self.held.store(state.held.len(), Relaxed);
         drop(state);
         self.moved.notify_one();
         later
+    }
+}
+
+/// The key of an entry, to be looked at again.
+fn again(entry: Entry) -> Entry {
+    Entry {
+        value: Value::ByType(0),
+        expiry: None,
+        ..entry
     }
 }
 
@@ -256,7 +287,16 @@ mod tests {
         let overtaken = handover.settle(&"a".into(), None);
         assert_eq!(overtaken, [entry("a", Value::Text("1".into()))]);
         assert!(!handover.is_idle());
-        assert_eq!(handover.take_returned(), [entry("a", Value::ByType(0))]);
+        let newer = || entry("a", Value::Text("2".into()));
+        assert!(
+            handover.attach(newer()).is_none(),
+            "it is held until it is taken"
+        );
+        assert!(handover.attach(newer()).is_none());
+        let (returned, overtaken) = handover.take_returned();
+        let again = || entry("a", Value::ByType(0));
+        assert_eq!(returned, [again(), again()]);
+        assert_eq!(overtaken, [newer()]);
         assert!(handover.is_idle());
         handover.close();
         assert!(handover.take(Load::Large, 1).await.is_empty());

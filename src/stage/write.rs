@@ -167,9 +167,11 @@ impl WriteLane {
         let left = !(self.waiting.is_empty() && self.redo.is_empty());
         // What waits for the carriers waits until they have moved.
         let full = self.redo.is_empty() && !self.handover.has_room();
-        if pipes.iter().all(|pipe| pipe.flying.is_empty())
-            && ((left && !full) || (!self.open && !left && self.handover.is_idle()))
-        {
+        let idle = pipes.iter().all(|pipe| pipe.flying.is_empty());
+        if idle && self.handover.has_reserved() {
+            return Ok(false);
+        }
+        if idle && ((left && !full) || (!self.open && !left && self.handover.is_idle())) {
             return Ok(!left);
         }
         match self.wait(pipes).await {
@@ -221,7 +223,8 @@ impl WriteLane {
 
     /// What the carriers were given back: it goes before all that waits.
     fn take_returned(&mut self) {
-        let entries = self.handover.take_returned();
+        let (entries, overtaken) = self.handover.take_returned();
+        self.context.succeed(&overtaken);
         if !entries.is_empty() {
             self.waiting.push_front(Parcel {
                 bytes: entries.iter().map(Entry::cost).sum(),

@@ -42,6 +42,8 @@ pub enum SkipReason {
     OtherDatabase,
     /// A stream without messages (`--stream-prune`).
     EmptyStream,
+    /// Gone from the source before it was added to what the target has (`--merge`).
+    Gone,
 }
 
 /// What was being done with a key when it failed.
@@ -217,6 +219,8 @@ pub struct Skipped {
     pub other_database: u64,
     /// Streams without messages.
     pub empty_stream: u64,
+    /// Gone from the source before they were added.
+    pub gone: u64,
 }
 
 impl Skipped {
@@ -230,6 +234,7 @@ impl Skipped {
             + self.unchanged
             + self.other_database
             + self.empty_stream
+            + self.gone
     }
 }
 

@@ -25,7 +25,7 @@ use super::{CHUNK, End, LEAST_CHUNK, explained};
 use crate::clock;
 use crate::config::Side;
 use crate::entry::Millis;
-use crate::error::Lost;
+use crate::error::{Lost, denies_a_command};
 use crate::transform::Rename;
 use crate::wire::{Connection, Reply};
 
@@ -130,7 +130,7 @@ impl Abilities {
 /// Whether a server does not have a command, or not for this user.
 fn is_denied(reply: &Reply) -> bool {
     matches!(reply, Reply::Error(error)
-        if error.starts_with("NOPERM") || error.contains("unknown command"))
+        if denies_a_command(error.as_bytes()) || error.contains("unknown command"))
 }
 
 /// The clocks' part.
@@ -308,7 +308,7 @@ impl CopyTerms {
 
 impl CopyTerms {
     /// What was written counts only where enough replicas have it.
-    fn hold_to_replicas(&self, reply: &Reply, ended: &mut [(usize, Fate)]) {
+    pub(crate) fn hold_to_replicas(&self, reply: &Reply, ended: &mut [(usize, Fate)]) {
         let (wanted, _) = self.wait;
         let found = match reply {
             Reply::Integer(found) => *found,
@@ -319,8 +319,10 @@ impl CopyTerms {
         }
         for (_, fate) in ended {
             if matches!(fate, Fate::Copied(_)) {
+                // What was added is not added again.
+                let added = if self.merge { "added, but " } else { "" };
                 let why = format!(
-                    "NOREPLICAS {found} of {wanted} replicas acknowledged (--wait-replicas)"
+                    "{added}NOREPLICAS {found} of {wanted} replicas acknowledged (--wait-replicas)"
                 );
                 *fate = Fate::Failed(Side::Target, why);
             }

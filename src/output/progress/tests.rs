@@ -71,6 +71,7 @@ fn a_scan_that_is_over() {
             unchanged: 0,
             other_database: 0,
             empty_stream: 0,
+            gone: 0,
         },
         ..scanning()
     };

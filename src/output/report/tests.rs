@@ -51,6 +51,7 @@ fn bad() -> Summary {
             unchanged: 0,
             other_database: 0,
             empty_stream: 0,
+            gone: 0,
         },
         failed: 200,
         retries: 1,
@@ -296,6 +297,7 @@ fn json_is_one_line_with_everything() {
       "skipped": {
         "dry_run": 0,
         "empty_stream": 0,
+        "gone": 0,
         "memory_limit": 11,
         "nameless": 0,
         "other_database": 0,

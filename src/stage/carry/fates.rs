@@ -6,9 +6,9 @@ use tracing::warn;
 
 use super::line::Line;
 use super::{CarryLane, Ends};
-use crate::config::Side;
+use crate::config::{RetryLimit, Side};
 use crate::entry::{Cause, Entry, Value};
-use crate::error::{Class, classify};
+use crate::error::{Class, classify, is_away};
 use crate::nodes::Redirect;
 use crate::slots::slot;
 use crate::stage::handover::{Job, Load};
@@ -16,6 +16,9 @@ use crate::stats::SkipReason;
 use crate::text::printable;
 use crate::types::copy::{Copied, Fate};
 use crate::wire::Reply;
+
+/// How often a key that changes is read again where any number of tries is allowed.
+const CHANGES: RetryLimit = RetryLimit::Times(3);
 
 impl CarryLane {
     /// A key's fate.
@@ -94,6 +97,10 @@ impl CarryLane {
             job.at_master = true;
             return self.handover.put(Load::Small, job);
         }
+        if self.terms.merge {
+            self.context.stats.skipped(SkipReason::Gone, 1);
+            return self.end(&job, None);
+        }
         if self.terms.rename.needs_type() {
             self.context.stats.skipped(SkipReason::Nameless, 1);
             return self.end(&job, None);
@@ -111,12 +118,19 @@ impl CarryLane {
 
     /// Whether other databases of the source have keys; who cannot tell may.
     async fn have_others(&self, line: &mut Line) -> bool {
+        if line.broken.is_some() {
+            return true;
+        }
         match line.source.request(&[b"INFO", b"keyspace"]).await {
             Ok(Reply::Bytes(info)) => {
                 let own = format!("db{}:", self.source.seed().endpoint().database);
                 crate::reading::have_other_databases(&info, own.as_bytes())
             }
-            Ok(_) | Err(_) => true,
+            Ok(_) => true,
+            Err(lost) => {
+                line.broken = Some((Side::Source, lost));
+                true
+            }
         }
     }
 
@@ -135,10 +149,32 @@ impl CarryLane {
         if self.load == Load::Large {
             self.context.stats.read_again();
         }
-        if self.context.flow.read_retry.allows(job.changed) {
+        // What never stands still is not read for ever, whatever --retry says.
+        let limit = match self.context.flow.read_retry {
+            RetryLimit::Always => CHANGES,
+            limit @ RetryLimit::Times(_) => limit,
+        };
+        if limit.allows(job.changed) {
             return self.handover.put(self.load, job);
         }
-        let fate = self.whole(ends, line, &job).await;
+        if line.broken.is_some() {
+            return self.handover.put(self.load, job);
+        }
+        let fate = match self.whole(ends, line, &job).await {
+            Ok(fate) => fate,
+            Err((side, lost)) => {
+                job.failed += 1;
+                if self.may_retry(side, job.failed) {
+                    self.context.stats.retried(1);
+                    self.handover.put(self.load, job);
+                } else {
+                    let why = format!("{lost} (tried {} times)", job.failed);
+                    self.fail(&job, side, &why);
+                }
+                line.broken = Some((side, lost));
+                return;
+            }
+        };
         match fate {
             Fate::Copied(copied) => self.copied(job, &copied),
             Fate::Gone => self.gone(line, job).await,
@@ -166,8 +202,11 @@ impl CarryLane {
                     self.rests = true;
                     self.handover.put(self.load, job);
                 }
-                Redirect::Ask(_) | Redirect::Wait => self.wait_for_cluster(job, side, why),
+                Redirect::Ask(_) | Redirect::Wait => self.wait_for_server(job, side, why),
             };
+        }
+        if side == Side::Source && is_away(why.as_bytes()) {
+            return self.wait_for_server(job, side, why);
         }
         if class == Class::Transient {
             job.failed += 1;

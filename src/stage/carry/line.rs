@@ -12,6 +12,8 @@ pub(super) struct Line {
     pub(super) source: Connection,
     pub(super) target: Connection,
     pub(super) abilities: Abilities,
+    /// Something went wrong on one of them: it is not used any more.
+    pub(super) broken: Option<(Side, Lost)>,
 }
 
 impl CarryLane {
@@ -64,6 +66,7 @@ impl CarryLane {
                         source,
                         target,
                         abilities,
+                        broken: None,
                     }));
                 }
                 Err((side, lost)) => {
@@ -108,8 +111,13 @@ impl CarryLane {
         }
     }
 
-    /// Keeps connections for the next keys.
+    /// Keeps connections for the next keys, where they are whole.
     pub(super) fn keep(&mut self, ends: &Ends, line: Line) {
+        if line.broken.is_some() {
+            self.graves
+                .dig(ends.1.number(), line.target.identity().cloned());
+            return;
+        }
         self.lines.insert(place(ends), line);
     }
 }

@@ -1,18 +1,19 @@
 //! A large key that never stands still: copied at once, by DUMP and RESTORE, at the cost of both servers' time.
 
+use bytes::Bytes;
 use tokio::time::timeout;
 
 use super::line::Line;
 use super::{CarryLane, Ends};
 use crate::config::{Carriage, Side};
-use crate::error::Lost;
+use crate::error::{Class, Lost, classify};
 use crate::stage::handover::Job;
 use crate::types::copy::{Copied, Fate};
 use crate::wire::{Connection, Token};
 
 /// What one command answered, and where its value lies.
 enum Answer {
-    Value(bytes::Bytes),
+    Value(Bytes),
     Number(i64),
     Nil,
     Error(String),
@@ -20,54 +21,25 @@ enum Answer {
 }
 
 impl CarryLane {
-    /// Copies a key by one DUMP. [`Fate::Changed`]: that cannot be done here.
-    pub(super) async fn whole(&self, ends: &Ends, line: &mut Line, job: &Job) -> Fate {
-        let possible = self.terms.source_multi
-            && !self.terms.merge
-            && self.context.flow.carriage != Carriage::Struct
-            && !self.context.copies_by_type();
-        if !possible {
-            return Fate::Changed;
-        }
-        match self.dump_and_restore(ends, line, job).await {
-            Ok(fate) => fate,
-            Err((side, lost)) => Fate::Failed(side, lost.to_string()),
-        }
-    }
-
-    async fn dump_and_restore(
+    /// Copies a key by one DUMP. [`Fate::Changed`]: that cannot be done here. An error is a connection that cannot go on.
+    pub(super) async fn whole(
         &self,
         ends: &Ends,
         line: &mut Line,
         job: &Job,
     ) -> Result<Fate, (Side, Lost)> {
-        let key = job.entry.source_name();
-        let expiry: &[u8] = if self.terms.source_pexpiretime {
-            b"PEXPIRETIME"
-        } else {
-            b"PTTL"
-        };
-        let at_source = |lost| (Side::Source, lost);
-        let moment = self.moment(ends);
-        let out = line.source.outgoing();
-        out.words(&[b"MULTI"]);
-        out.words(&[expiry, key]);
-        out.words(&[b"DUMP", key]);
-        out.words(&[b"EXEC"]);
-        // MULTI's, two of queueing, the header of EXEC's, the expiry.
-        let mut left = 0;
-        for _ in 0..5 {
-            match answer(&mut line.source).await.map_err(at_source)? {
-                Answer::Number(number) => left = number,
-                Answer::Error(error) => return Ok(Fate::Failed(Side::Source, error)),
-                Answer::Value(_) | Answer::Nil | Answer::Other => {}
-            }
+        let possible = self.terms.source_multi
+            && !self.terms.merge
+            && self.context.flow.carriage != Carriage::Struct
+            && !self.context.copies_by_type();
+        if !possible {
+            return Ok(Fate::Changed);
         }
-        let payload = match answer(&mut line.source).await.map_err(at_source)? {
-            Answer::Value(payload) => payload,
-            Answer::Nil => return Ok(Fate::Gone),
-            Answer::Error(error) => return Ok(Fate::Failed(Side::Source, error)),
-            Answer::Number(_) | Answer::Other => return Ok(Fate::Changed),
+        let moment = self.moment(ends);
+        let dumped = self.dump(&mut line.source, job);
+        let (left, payload) = match dumped.await.map_err(|lost| (Side::Source, lost))? {
+            Ok(dumped) => dumped,
+            Err(fate) => return Ok(fate),
         };
         let instant = match left {
             _ if !self.terms.keep_expiry => 0,
@@ -75,24 +47,104 @@ impl CarryLane {
             left if self.terms.source_pexpiretime => left + moment.shift,
             left => moment.now() + left + moment.shift,
         };
-        let out = line.target.outgoing();
+        if let Some(follow) = &self.context.follow {
+            let expiry = (left >= 0).then_some(instant);
+            follow
+                .streams
+                .met(job.entry.source_name(), &payload, expiry);
+        }
+        self.restore(&mut line.target, job, &payload, instant)
+            .await
+            .map_err(|lost| (Side::Target, lost))
+    }
+
+    /// Expiry and payload of one instant. All answers are taken, whatever they are.
+    async fn dump(
+        &self,
+        source: &mut Connection,
+        job: &Job,
+    ) -> Result<Result<(i64, Bytes), Fate>, Lost> {
+        let key = job.entry.source_name();
+        let expiry: &[u8] = if self.terms.source_pexpiretime {
+            b"PEXPIRETIME"
+        } else {
+            b"PTTL"
+        };
+        let out = source.outgoing();
+        out.words(&[b"MULTI"]);
+        out.words(&[expiry, key]);
+        out.words(&[b"DUMP", key]);
+        out.words(&[b"EXEC"]);
+        let mut first: Option<String> = None;
+        // MULTI's, two of queueing, the header of EXEC's.
+        for _ in 0..4 {
+            if let Answer::Error(error) = answer(source).await? {
+                first.get_or_insert(error);
+            }
+        }
+        if let Some(error) = first {
+            return Ok(Err(Fate::Failed(Side::Source, error)));
+        }
+        let (left, payload) = (answer(source).await?, answer(source).await?);
+        Ok(match (left, payload) {
+            (Answer::Number(left), Answer::Value(payload)) => Ok((left, payload)),
+            (_, Answer::Nil) => Err(Fate::Gone),
+            (Answer::Error(error), _) | (_, Answer::Error(error)) => {
+                Err(Fate::Failed(Side::Source, error))
+            }
+            _ => Err(Fate::Changed),
+        })
+    }
+
+    async fn restore(
+        &self,
+        target: &mut Connection,
+        job: &Job,
+        payload: &Bytes,
+        instant: i64,
+    ) -> Result<Fate, Lost> {
+        let out = target.outgoing();
         out.command(if instant > 0 { 6 } else { 5 });
         out.word(b"RESTORE");
         out.word(&job.entry.key.name);
         out.number(instant.max(0));
-        out.value(&payload);
+        out.value(payload);
         out.word(b"REPLACE");
         if instant > 0 {
             out.word(b"ABSTTL");
         }
-        let answered = answer(&mut line.target).await;
-        Ok(match answered.map_err(|lost| (Side::Target, lost))? {
-            Answer::Error(_) => Fate::Changed,
-            _ => Fate::Copied(Copied {
-                bytes: payload.len() as u64,
-                ..Copied::default()
-            }),
-        })
+        let (replicas, millis) = self.terms.wait;
+        if replicas > 0 {
+            out.words(&[
+                b"WAIT",
+                replicas.to_string().as_bytes(),
+                millis.to_string().as_bytes(),
+            ]);
+        }
+        let answered = answer(target).await?;
+        let waited = if replicas > 0 {
+            Some(target.reply().await?)
+        } else {
+            None
+        };
+        let mut ended = [(
+            0,
+            match answered {
+                Answer::Error(error) if classify(error.as_bytes()) == Class::Payload => {
+                    Fate::Changed
+                }
+                Answer::Error(error) => Fate::Failed(Side::Target, error),
+                _ => Fate::Copied(Copied {
+                    bytes: payload.len() as u64,
+                    ..Copied::default()
+                }),
+            },
+        )];
+        if let Some(waited) = waited {
+            self.terms.hold_to_replicas(&waited, &mut ended);
+        }
+        let [(_, fate)] = ended;
+        Ok(fate)
     }
 }
 

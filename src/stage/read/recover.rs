@@ -307,7 +307,7 @@ impl ReadLane {
             if alone {
                 self.context.fail(Side::Source, &key.name, &message);
             } else {
-                pipe.waiting.retry(key, Road::Payloads, 0);
+                pipe.waiting.retry(key, self.any_road(), 0);
             }
         }
     }

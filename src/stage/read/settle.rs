@@ -61,6 +61,10 @@ impl ReadLane {
                         entries.extend(self.unwanted(key, SkipReason::OtherType));
                         continue;
                     }
+                    if !text && self.context.copies_by_type() {
+                        entries.push(self.ticket(key, kind));
+                        continue;
+                    }
                     let value = if found.text {
                         Value::Text(value)
                     } else {
@@ -109,11 +113,14 @@ impl ReadLane {
                 if let Some(node) = self.routes.master(slot(&key.name)).cloned() {
                     self.detours.push(Detour {
                         key,
-                        road: Road::Payloads,
+                        road: self.any_road(),
                         node,
                         asking: false,
                     });
                 }
+            }
+            Answer::Gone(_) if self.context.flow.merge => {
+                self.context.stats.skipped(SkipReason::Gone, 1);
             }
             Answer::Gone(_) if self.rename.needs_type() => {
                 self.context.stats.skipped(SkipReason::Nameless, 1);

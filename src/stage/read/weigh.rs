@@ -6,7 +6,7 @@ use super::{Abandoned, Inspection, ReadLane};
 use crate::config::Carriage;
 use crate::entry::Key;
 use crate::queue::Lease;
-use crate::reading::Batch;
+use crate::reading::{Batch, Road};
 
 /// What is looked at of a key before it is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +31,15 @@ impl ReadLane {
             Carriage::Struct
         } else {
             self.dialect.carriage
+        }
+    }
+
+    /// A road for a key of which nothing is known.
+    pub(super) fn any_road(&self) -> Road {
+        if self.context.copies_by_type() {
+            Road::Texts
+        } else {
+            Road::Payloads
         }
     }
 

@@ -309,7 +309,9 @@ impl WriteLane {
         }
         self.handover.give_reserved();
         while !self.handover.is_idle() {
-            fail(self.handover.take_returned());
+            let (returned, overtaken) = self.handover.take_returned();
+            fail(returned);
+            fail(overtaken);
             if !self.handover.is_idle() {
                 self.handover.moved().await;
             }

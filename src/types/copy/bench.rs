@@ -359,6 +359,9 @@ impl Task {
             return Ok(Next::Go(State::Read(reading)));
         }
         if terms.prune_streams && reading.reader.is_empty_stream() {
+            if terms.merge {
+                return Ok(Next::End(Fate::Pruned));
+            }
             return Ok(Next::Go(State::Prune));
         }
         let (expiry, passed) = terms.expiry(reading.expiry.unwrap_or(NO_EXPIRY), moment);
@@ -369,11 +372,14 @@ impl Task {
                 return Ok(Next::End(Fate::Unchanged));
             }
         }
+        if passed && terms.merge {
+            return Err(End::Gone);
+        }
         if passed {
             commands.clear();
         }
         let manner = Manner {
-            merge: terms.merge && !passed,
+            merge: terms.merge,
             expiry: expiry.filter(|_| !passed),
         };
         if manner.merge && commands.first.is_some() {

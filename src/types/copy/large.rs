@@ -108,6 +108,7 @@ pub async fn large(
                 means,
                 moment,
                 watches,
+                sent: false,
             };
             let ended = if kind.as_ref() == b"string" {
                 text::copy(&mut copying).await?
@@ -150,6 +151,8 @@ pub(super) struct Copying<'a> {
     pub(super) moment: Moment,
     /// A change at the source makes EXEC there answer nil.
     pub(super) watches: bool,
+    /// Part of the value is at the target.
+    sent: bool,
 }
 
 /// What the source says of a key when it was read.
@@ -188,7 +191,11 @@ impl Copying<'_> {
         if let Some(built) = built {
             built.end(&mut self.pair).await?;
         }
-        Ok(fate)
+        Ok(if self.sent && !self.terms.may_repeat(kind) {
+            not_again(fate)
+        } else {
+            fate
+        })
     }
 
     fn take_expiry(&self, answers: &mut Answers) -> Result<Millis, End> {
@@ -208,6 +215,7 @@ impl Copying<'_> {
     ) -> Result<Option<Fate>, (Side, Lost)> {
         let mut step = Step::More;
         let mut begun = false;
+        self.sent = false;
         while step == Step::More || commands.len() > 0 {
             let begins = commands.first.is_some() && !std::mem::replace(&mut begun, true);
             if self.terms.merge && begins {
@@ -228,6 +236,7 @@ impl Copying<'_> {
             let mut to_target = Questions::to(self.pair.target);
             let inside = encode(commands, self.terms.merge, &mut to_target);
             let told = to_target.count();
+            self.sent |= told > 0;
             // Both, so that the side that goes on is left with nothing in flight.
             let (ours, theirs) = tokio::join!(
                 collect_all(self.pair.source, asked),
@@ -291,6 +300,59 @@ impl Copying<'_> {
         Ok(Last { expiry, length })
     }
 
+    /// A stream without messages is left out.
+    async fn prune(&mut self) -> Result<Fate, (Side, Lost)> {
+        let name = &self.order.target;
+        let mut told = self
+            .pair
+            .tell(|target| target.ask(&[b"EXISTS", name]))
+            .await?;
+        let there = told.raw() != Reply::Integer(0);
+        Ok(if there && !self.terms.merge {
+            Fate::Gone
+        } else {
+            Fate::Pruned
+        })
+    }
+
+    /// Watches what was built, and looks whether it is all there. `Some`: it is not put in place.
+    async fn is_not_whole(
+        &mut self,
+        kind: &[u8],
+        built: &Bytes,
+        length: Option<&'static [u8]>,
+        last: &Last,
+        passed: bool,
+    ) -> Result<Option<Fate>, (Side, Lost)> {
+        let mut told = self
+            .pair
+            .tell(|target| {
+                target.ask(&[b"WATCH", built]);
+                target.ask(&[b"EXISTS", built]);
+                if let Some(length) = length {
+                    target.ask(&[length, built]);
+                }
+            })
+            .await?;
+        if let Reply::Error(error) = told.raw() {
+            return Ok(Some(refused(kind, &error)));
+        }
+        // All that was built has expired, or was evicted.
+        if told.raw() == Reply::Integer(0) && !passed {
+            return Ok(Some(Fate::Changed));
+        }
+        if length.is_none() {
+            return Ok(None);
+        }
+        let found = told.raw();
+        if let Reply::Error(error) = &found {
+            return Ok(Some(refused(kind, error)));
+        }
+        // What changed while it was read has an event that follows.
+        let whole = self.terms.follows || size(&found) == last.length;
+        Ok((!whole).then_some(Fate::Changed))
+    }
+
     /// What was built takes the key's name, if it is whole and the source's key is still the same.
     async fn put_in_place(
         &mut self,
@@ -300,7 +362,7 @@ impl Copying<'_> {
         first: Millis,
     ) -> Result<Fate, (Side, Lost)> {
         if self.terms.prune_streams && reader.is_empty_stream() {
-            return Ok(Fate::Gone);
+            return self.prune().await;
         }
         let length = reader.length().filter(|_| !self.terms.merge);
         let last = match self.look(length, true).await? {
@@ -322,28 +384,11 @@ impl Copying<'_> {
             }
             return Ok(Fate::Copied(Copied::of(commands)));
         }
-        let mut told = self
-            .pair
-            .tell(|target| {
-                target.ask(&[b"WATCH", built]);
-                if let Some(length) = length {
-                    target.ask(&[length, built]);
-                }
-            })
-            .await?;
-        if let Reply::Error(error) = told.raw() {
-            return Ok(refused(kind, &error));
-        }
-        if length.is_some() {
-            let found = told.raw();
-            if let Reply::Error(error) = &found {
-                return Ok(refused(kind, error));
-            }
-            let whole = size(&found) == last.length;
-            // What changed while it was read has an event that follows.
-            if !whole && !self.terms.follows {
-                return Ok(Fate::Changed);
-            }
+        if let Some(fate) = self
+            .is_not_whole(kind, built, length, &last, passed)
+            .await?
+        {
+            return Ok(fate);
         }
         let mut inside = 0;
         let mut told = self
@@ -376,7 +421,13 @@ impl Copying<'_> {
                 }
             })
             .await?;
-        let ended = super::written(commands, kind, self.terms, executed(inside, || told.raw()));
+        let mut ended = super::written(commands, kind, self.terms, executed(inside, || told.raw()));
+        if let Fate::Copied(copied) = &mut ended
+            && kind == b"stream"
+        {
+            // Never the same as another: it is copied each time that its turn comes.
+            copied.digest = Some(fastrand::u64(..));
+        }
         let mut ended = [(0, ended)];
         if self.terms.wait.0 > 0 {
             self.terms.hold_to_replicas(&told.raw(), &mut ended);
@@ -416,6 +467,22 @@ fn page_error(replies: Vec<Reply>, inside: Option<usize>, terms: &CopyTerms) -> 
         }
     };
     first_error(&answers, |error| terms.is_harmless(error)).cloned()
+}
+
+/// What was added in part is not added once more.
+fn not_again(fate: Fate) -> Fate {
+    match fate {
+        Fate::Changed => Fate::Failed(
+            Side::Source,
+            "it changed while it was added: part of it may have been added, and is not added twice"
+                .into(),
+        ),
+        Fate::Failed(side, why) => Fate::Failed(
+            side,
+            format!("part of it may have been added, and is not added twice: {why}"),
+        ),
+        fate => fate,
+    }
 }
 
 /// An error of the target for a temporary name.

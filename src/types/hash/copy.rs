@@ -13,6 +13,8 @@ use crate::types::pace::Pace;
 
 /// Most fields that one page asks for.
 const MOST: usize = 5000;
+/// HPEXPIRETIME of a field that is not there.
+const NO_FIELD: Millis = -2;
 /// An encoding in which no field can have an expiry.
 const WITHOUT_EXPIRIES: &[u8] = b"listpack";
 
@@ -60,6 +62,14 @@ fn wants_expiries(means: &Means) -> bool {
 
 /// Encodes fields and what expiries they have.
 fn write(fields: Vec<Field>, expiries: &[Millis], means: &Means, out: &mut Commands) -> bool {
+    // A field that went between the two questions.
+    let there = |place: usize| expiries.get(place).is_none_or(|expiry| *expiry != NO_FIELD);
+    let fields: Vec<Field> = fields
+        .into_iter()
+        .enumerate()
+        .filter_map(|(place, field)| there(place).then_some(field))
+        .collect();
+    let expiries = expiries.iter().filter(|expiry| **expiry != NO_FIELD);
     let mut times: BTreeMap<Millis, Vec<Bytes>> = BTreeMap::new();
     for ((field, _), expiry) in fields.iter().zip(expiries) {
         if *expiry >= 0 {
