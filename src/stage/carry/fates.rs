@@ -19,6 +19,8 @@ use crate::wire::Reply;
 
 /// How often a key that changes is read again where any number of tries is allowed.
 const CHANGES: RetryLimit = RetryLimit::Times(3);
+/// The same of a key that one answer holds: it is read again at once.
+const SMALL_CHANGES: RetryLimit = RetryLimit::Times(100);
 
 impl CarryLane {
     /// A key's fate.
@@ -150,9 +152,10 @@ impl CarryLane {
             self.context.stats.read_again();
         }
         // What never stands still is not read for ever, whatever --retry says.
-        let limit = match self.context.flow.read_retry {
-            RetryLimit::Always => CHANGES,
-            limit @ RetryLimit::Times(_) => limit,
+        let limit = match (self.load, self.context.flow.read_retry) {
+            (Load::Small, _) => SMALL_CHANGES,
+            (Load::Large, RetryLimit::Always) => CHANGES,
+            (Load::Large, limit @ RetryLimit::Times(_)) => limit,
         };
         if limit.allows(job.changed) {
             return self.handover.put(self.load, job);
@@ -181,7 +184,7 @@ impl CarryLane {
             Fate::Failed(side, why) => self.failed(ends, job, side, &why),
             _ => {
                 let why = format!(
-                    "it changes faster than it can be read in chunks (tried {} times), and cannot be copied at once: --mode live copies it when it stands still",
+                    "it changes faster than it can be read (tried {} times), and cannot be copied at once: --mode live copies it when it stands still",
                     job.changed
                 );
                 self.fail(&job, Side::Source, &why);

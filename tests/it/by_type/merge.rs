@@ -317,3 +317,25 @@ fn what_may_have_been_added_already_is_not_added_again() {
         assert_eq!(target.run::<u64>(length), wanted, "{output}");
     }
 }
+
+#[test]
+fn a_list_that_changes_while_it_is_added_fails_by_name_and_is_not_added_twice() {
+    let (source, target) = pair();
+    fill_big(&mut source.connection(), "list", b"key", 40_000, 1);
+    let to_source = Proxy::to(&source.address());
+    to_source.stall_after(Direction::Down, 1 << 20);
+    let running = riot(["replicate".into(), to_source.address(), target.uri()])
+        .words(["--type", "struct", "--merge", "--report", "json"])
+        .spawn();
+    wait::until("the key is being read", || {
+        to_source.is_stalled(Direction::Down).then_some(())
+    });
+    source.tell("LSET key 0 changed");
+    to_source.flow(Direction::Down);
+    let output = running.finish().exits(1);
+    let named = "not copied: key: it changed while it was added";
+    assert!(output.stderr.contains(named), "{output}");
+    let found: Vec<Vec<u8>> = target.run("LRANGE key 0 -1");
+    let distinct: std::collections::HashSet<&Vec<u8>> = found.iter().collect();
+    assert_eq!(found.len(), distinct.len(), "{output}");
+}

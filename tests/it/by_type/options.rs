@@ -200,3 +200,37 @@ fn some_payloads_that_are_refused_leave_the_others_as_they_are() {
     assert_eq!(count(&output, "payload_refused"), 20, "{output}");
     data::assert_same(&source, &target);
 }
+
+/// What is gone, what is newer than what is being copied, and what is of another type by now: each has its turn.
+#[test]
+fn live_keys_that_come_and_go_while_they_are_copied_by_structure() {
+    let (source, target) = pair();
+    source.tell("CONFIG SET notify-keyspace-events KA");
+    let mut running = live("keyspace", &source.uri(), &target.uri())
+        .words(["--type", "struct", "--flush-interval", "1ms"])
+        .words(PATIENT)
+        .spawn();
+    listens(&mut running);
+    let mut c = source.connection();
+    for round in 0..600_u32 {
+        let mut pipe = redis::pipe();
+        for n in 0..20_u32 {
+            let key = format!("key:{n}");
+            pipe.cmd("DEL").arg(&key);
+            match (round + n) % 4 {
+                0 => {}
+                1 | 2 => {
+                    pipe.cmd("HSET").arg(&key).arg("round").arg(round);
+                }
+                _ => {
+                    pipe.cmd("SET").arg(&key).arg(round);
+                }
+            }
+        }
+        pipe.exec(&mut c).unwrap();
+    }
+    scanned(&mut running);
+    running.finish().exits(0);
+    assert_carried(&source, &target);
+    assert_eq!(source.count(), 15);
+}
