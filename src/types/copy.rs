@@ -1,7 +1,7 @@
 //! Keys copied by the commands of their types: small ones many in a pipeline, each written by one transaction.
 //!
 //! A key's copying is a row of steps, as its comparison is (`Reader`): each asks the source something, and says what
-//! writes the answer. What does not fit into one answer is `Large`, and is copied by [`large`].
+//! writes the answer. What does not fit into one answer is `Large`, and is copied by [`large()`].
 
 mod bench;
 mod built;
@@ -172,7 +172,7 @@ pub enum Fate {
     OtherType,
     /// It is over the limit of memory.
     OverLimit,
-    /// It does not fit into one answer: to be copied by [`large`].
+    /// It does not fit into one answer: to be copied by [`large()`].
     Large,
     /// A stream without messages, which the target does not have.
     Pruned,
