@@ -294,9 +294,18 @@ impl ReadLane {
         if self.context.copies_by_type() && known.is_some_and(|kind| kind != b"string") {
             return Some(self.ticket(key, known));
         }
-        if head.road == Road::Weigh {
-            let guess = self.shapes.guess(&key.name);
-            let bytes = usize::try_from(guess.bytes).unwrap_or(LONG);
+        let guess = self.shapes.guess(&key.name);
+        let bytes = usize::try_from(guess.bytes).unwrap_or(LONG);
+        if head.asking {
+            // The node that was asked for it is asked for it again.
+            let text = guess.text && self.carriage() != Carriage::Dump;
+            let road = if head.road == Road::Inspect && text {
+                Road::Texts
+            } else {
+                self.any_road()
+            };
+            self.look_again(pipe, head, key, road, bytes);
+        } else if head.road == Road::Weigh {
             pipe.waiting.add(key, Road::Payloads, bytes);
         } else {
             pipe.waiting.add_guessed(key, &self.shapes, self.carriage());
