@@ -28,6 +28,7 @@ use crate::types::copy::{Bench, CopyTerms, Moment, Order, large};
 
 /// Keys that are taken at once.
 const TAKEN: usize = 512;
+
 /// One carrier.
 pub struct CarryLane {
     context: Arc<Context>,
@@ -220,17 +221,26 @@ impl CarryLane {
 
     /// A connection was lost: keys that were on their way have failed once more.
     fn count_lost(&self, open: &mut Open, bench: &mut Bench, side: Side, lost: &Lost) {
-        for (ticket, mut job) in std::mem::take(&mut open.jobs) {
-            job.failed += 1;
-            if self.may_retry(side, job.failed) {
-                self.context.stats.retried(1);
-                open.jobs.insert(ticket, job);
-            } else {
-                bench.forget(ticket);
-                let why = format!("{lost} (tried {} times)", job.failed);
-                self.fail(&job, side, &why);
+        for (ticket, job) in std::mem::take(&mut open.jobs) {
+            match self.lost_once(job, side, lost) {
+                Some(job) => {
+                    open.jobs.insert(ticket, job);
+                }
+                None => bench.forget(ticket),
             }
         }
+    }
+
+    /// A connection was lost while a key was copied: it comes back if it is to be tried again.
+    fn lost_once(&self, mut job: Job, side: Side, lost: &Lost) -> Option<Job> {
+        job.failed += 1;
+        if self.may_retry(side, job.failed) {
+            self.context.stats.retried(1);
+            return Some(job);
+        }
+        let why = format!("{lost} (tried {} times)", job.failed);
+        self.fail(&job, side, &why);
+        None
     }
 
     fn may_retry(&self, side: Side, failed: u32) -> bool {
@@ -243,7 +253,7 @@ impl CarryLane {
     /// Copies keys in chunks, one after the other.
     async fn carry_large(&mut self, ends: Ends, jobs: Vec<Job>) -> Result<(), Gone> {
         let mut jobs: VecDeque<Job> = jobs.into();
-        while let Some(mut job) = jobs.pop_front() {
+        while let Some(job) = jobs.pop_front() {
             let mut line = match self.line(&ends).await {
                 Ok(Some(line)) => line,
                 ended => {
@@ -280,18 +290,13 @@ impl CarryLane {
                 }
                 Err((side, lost)) => {
                     let again = self.line_again(&ends, line, side, &lost).await;
-                    job.failed += 1;
                     if self.terms.merge {
                         let why = format!(
                             "{lost}: part of it may have been added, and is not added twice"
                         );
                         self.fail(&job, side, &why);
-                    } else if self.may_retry(side, job.failed) {
-                        self.context.stats.retried(1);
+                    } else if let Some(job) = self.lost_once(job, side, &lost) {
                         jobs.push_front(job);
-                    } else {
-                        let why = format!("{lost} (tried {} times)", job.failed);
-                        self.fail(&job, side, &why);
                     }
                     match again {
                         Ok(Some(line)) => self.keep(&ends, line),

@@ -33,6 +33,12 @@ impl Questions<'_> {
         self.count += 1;
     }
 
+    /// WAIT for so many replicas, so many milliseconds.
+    pub(super) fn wait(&mut self, wait: (u32, u64)) {
+        self.out.wait(wait);
+        self.count += 1;
+    }
+
     /// One command that ends with `tail`, whose words may be long.
     pub(super) fn ask_of<'w>(
         &mut self,

@@ -82,6 +82,12 @@ impl Outgoing {
         }
     }
 
+    /// WAIT for so many replicas, so many milliseconds.
+    pub fn wait(&mut self, (replicas, millis): (u32, u64)) {
+        let (replicas, millis) = (replicas.to_string(), millis.to_string());
+        self.words(&[b"WAIT", replicas.as_bytes(), millis.as_bytes()]);
+    }
+
     /// Whether all is with the kernel.
     #[must_use]
     pub fn is_empty(&self) -> bool {

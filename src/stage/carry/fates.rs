@@ -157,22 +157,14 @@ impl CarryLane {
             (Load::Large, RetryLimit::Always) => CHANGES,
             (Load::Large, limit @ RetryLimit::Times(_)) => limit,
         };
-        if limit.allows(job.changed) {
-            return self.handover.put(self.load, job);
-        }
-        if line.broken.is_some() {
+        if limit.allows(job.changed) || line.broken.is_some() {
             return self.handover.put(self.load, job);
         }
         let fate = match self.whole(ends, line, &job).await {
             Ok(fate) => fate,
             Err((side, lost)) => {
-                job.failed += 1;
-                if self.may_retry(side, job.failed) {
-                    self.context.stats.retried(1);
+                if let Some(job) = self.lost_once(job, side, &lost) {
                     self.handover.put(self.load, job);
-                } else {
-                    let why = format!("{lost} (tried {} times)", job.failed);
-                    self.fail(&job, side, &why);
                 }
                 line.broken = Some((side, lost));
                 return;

@@ -113,13 +113,9 @@ impl CarryLane {
         if instant > 0 {
             out.word(b"ABSTTL");
         }
-        let (replicas, millis) = self.terms.wait;
+        let (replicas, _) = self.terms.wait;
         if replicas > 0 {
-            out.words(&[
-                b"WAIT",
-                replicas.to_string().as_bytes(),
-                millis.to_string().as_bytes(),
-            ]);
+            out.wait(self.terms.wait);
         }
         let answered = answer(target).await?;
         let waited = if replicas > 0 {

@@ -176,15 +176,9 @@ impl Batch {
             self.due.push(Due::Executed);
             self.due.extend(rows);
         }
-        let (replicas, limit) = dialect.wait;
+        let (replicas, _) = dialect.wait;
         if replicas > 0 {
-            let mut count = itoa::Buffer::new();
-            let mut millis = itoa::Buffer::new();
-            out.words(&[
-                b"WAIT",
-                count.format(replicas).as_bytes(),
-                millis.format(limit).as_bytes(),
-            ]);
+            out.wait(dialect.wait);
             self.due.push(Due::Replicas);
         }
     }

@@ -202,12 +202,7 @@ impl Bench {
         }
         let waits = writes && self.terms.wait.0 > 0;
         if waits {
-            let (replicas, millis) = self.terms.wait;
-            to_target.ask(&[
-                b"WAIT",
-                replicas.to_string().as_bytes(),
-                millis.to_string().as_bytes(),
-            ]);
+            to_target.wait(self.terms.wait);
         }
         let counts = (to_source.count(), to_target.count());
         let (of_source, of_target) = tokio::join!(

@@ -412,12 +412,7 @@ impl Copying<'_> {
                 inside = target.count() - before;
                 target.ask(&[b"EXEC"]);
                 if self.terms.wait.0 > 0 {
-                    let (replicas, millis) = self.terms.wait;
-                    target.ask(&[
-                        b"WAIT",
-                        replicas.to_string().as_bytes(),
-                        millis.to_string().as_bytes(),
-                    ]);
+                    target.wait(self.terms.wait);
                 }
             })
             .await?;

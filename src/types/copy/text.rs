@@ -90,13 +90,9 @@ pub(super) async fn copy(copying: &mut Copying<'_>) -> Result<Ended, (Side, Lost
             answers = 4;
         }
     }
-    let (replicas, millis) = copying.terms.wait;
+    let (replicas, _) = copying.terms.wait;
     if replicas > 0 {
-        out.words(&[
-            b"WAIT",
-            replicas.to_string().as_bytes(),
-            millis.to_string().as_bytes(),
-        ]);
+        out.wait(copying.terms.wait);
     }
     let answers = answers + usize::from(replicas > 0) - half.answered;
     let mut replies = collect_all(copying.pair.target, answers)
