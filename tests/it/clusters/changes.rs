@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use redis::Connection;
 
@@ -14,6 +15,9 @@ use crate::wait;
 const BATCH: usize = 100;
 /// Milliseconds that one MIGRATE may take.
 const MIGRATION: u32 = 20_000;
+
+/// After how long a failover by command is over, if it did not succeed: 5 s in the servers' own code.
+const GIVEN_UP: Duration = Duration::from_secs(6);
 
 /// A slot on its way from one master to another.
 #[derive(Debug)]
@@ -35,10 +39,18 @@ impl Cluster {
     }
 
     /// Makes a replica the master with CLUSTER FAILOVER, and waits until it is for everyone. It takes over what its master has.
+    /// A server gives one try up after 5 s, or where a vote is refused, and says nothing: it is asked again, as an operator would.
     pub(crate) fn failover_by_command(&self, replica: &Node) {
-        replica.tell("CLUSTER FAILOVER");
+        let mut asked: Option<Instant> = None;
         wait::until("the replica is the master", || {
-            self.view().owns_slots(replica.id()).then_some(())
+            if self.view().owns_slots(replica.id()) {
+                return Some(());
+            }
+            if asked.is_none_or(|asked| asked.elapsed() > GIVEN_UP) {
+                replica.tell("CLUSTER FAILOVER");
+                asked = Some(Instant::now());
+            }
+            None
         });
         self.settle();
     }

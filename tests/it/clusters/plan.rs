@@ -9,8 +9,9 @@ use super::{Cluster, Node, SLOTS};
 use crate::servers::{Server, TlsFiles, Version};
 use crate::wait;
 
-/// How long a node may be silent before the others take it for lost, where replicas can take over.
-const SHORT_PATIENCE: Duration = Duration::from_millis(1500);
+/// How long a node may be silent before the others take it for lost, where replicas can take over: longer than a busy machine
+/// keeps one from its turn, or from a disk that is to have its file of nodes.
+const SHORT_PATIENCE: Duration = Duration::from_millis(2500);
 /// The same where nobody can: a busy machine shall not look like a lost node.
 const PATIENCE: Duration = Duration::from_secs(5);
 
