@@ -137,7 +137,7 @@ fn tls_client_certificates_with_plain_and_encrypted_keys() {
 const READER: &str = "user reader on >p%40ss/w:rd ~* resetchannels -@all +@read +@connection +scan +dump +multi +exec +info +time";
 const WRITER: &str = "user writer on >s3cret ~* resetchannels -@all +@read +@write +@connection +restore +multi +exec +info +time";
 
-/// A filled source and an empty target with users that have no more rights than the guide asks for.
+/// A filled source and an empty target with users that have no more rights than the page on security asks for.
 fn with_users() -> (Server, Server) {
     let source = Server::with(Version::Redis70)
         .acl(&format!("user default on nopass ~* &* +@all\n{READER}\n"))
@@ -150,16 +150,16 @@ fn with_users() -> (Server, Server) {
 }
 
 #[test]
-fn users_with_the_rights_that_the_guide_names() {
+fn users_with_the_rights_that_the_documentation_names() {
     let (source, target) = with_users();
-    let guide = include_str!("../../docs/guide.md");
+    let page = include_str!("../../docs/security.md");
     for rights in [
         "~* +@read +@connection +scan +dump",
         "~* +@read +@write +@connection +restore",
     ] {
         assert!(
-            guide.contains(rights),
-            "the guide names other rights than this test: {rights}"
+            page.contains(rights),
+            "the page names other rights than this test: {rights}"
         );
     }
     replicate(&source, &target)

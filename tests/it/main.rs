@@ -29,6 +29,7 @@ mod by_type;
 mod cluster;
 mod compare;
 mod connections;
+mod documented;
 mod expiry;
 mod faults;
 mod flow;

@@ -29,7 +29,7 @@ pub(crate) enum Version {
 
 impl Version {
     /// Where its program lies; a missing one fails the test with what to run.
-    fn program(self) -> PathBuf {
+    pub(crate) fn program(self) -> PathBuf {
         let (folder, name) = match self {
             Self::Redis60 => ("redis60", "redis-server"),
             Self::Redis70 => ("redis70", "redis-server"),
@@ -512,6 +512,16 @@ pub(crate) fn signal(process: u32, name: &str) {
         .status()
         .unwrap();
     assert!(status.success(), "kill -s {name} {process}");
+}
+
+/// Sends a signal by name to every process of a group that is still there.
+pub(crate) fn signal_group(group: u32, name: &str) {
+    let group = format!("-{group}");
+    let _ = Command::new("sh")
+        .args(["-c", "kill -s \"$0\" -- \"$1\"", name, &group])
+        .stderr(Stdio::null())
+        .status()
+        .unwrap();
 }
 
 /// A port that nothing listens on and that this process has not given out before. They lie below the kernel's range for

@@ -164,11 +164,11 @@ fn a_source_user_that_may_not_ask_for_memory() {
     }
 }
 
-/// The rights that the guide's tables tell, in all and by type, in the rows that begin so. RESTORE is left out, and what this
+/// The rights that the tables of the page on security tell, in all and by type, in the rows that begin so. RESTORE is left out, and what this
 /// version does not know.
-fn rights_of_the_guide(rows: &[&str], version: Version) -> String {
-    let guide = include_str!("../../../docs/guide.md");
-    let told = guide
+fn rights_of_the_page(rows: &[&str], version: Version) -> String {
+    let page = include_str!("../../../docs/security.md");
+    let told = page
         .lines()
         .filter(|line| rows.iter().any(|row| line.starts_with(row)));
     let rules: Vec<String> = told
@@ -182,10 +182,10 @@ fn rights_of_the_guide(rows: &[&str], version: Version) -> String {
 }
 
 #[test]
-fn users_with_the_rights_that_the_guide_tells_and_no_others() {
+fn users_with_the_rights_that_the_documentation_tells_and_no_others() {
     for version in [Version::Redis70, Version::Redis80, Version::Valkey81] {
-        let source = rights_of_the_guide(&["| source, either way | `+", "| source | `+"], version);
-        let target = rights_of_the_guide(&["| target | `+"], version);
+        let source = rights_of_the_page(&["| source, either way | `+", "| source | `+"], version);
+        let target = rights_of_the_page(&["| target | `+"], version);
         let (source, target) = (with_user(version, &source), with_user(version, &target));
         let run = as_target(as_source(told(&source, &target)));
         all_arrives(&source, &target, run);
