@@ -94,6 +94,7 @@ fn texts() -> Vec<Text> {
     let mut files = Vec::new();
     collect(&pages::root().join("src"), &mut files);
     files.sort();
+    let attribute = regex::Regex::new(r"(?s)#\[expect\(.*?\)\]").unwrap();
     let mut texts = Vec::new();
     for file in files {
         let source = std::fs::read_to_string(&file).unwrap();
@@ -108,7 +109,6 @@ fn texts() -> Vec<Text> {
         let end = source
             .find("#[cfg(test)]\nmod tests {")
             .unwrap_or(source.len());
-        let attribute = regex::Regex::new(r"(?s)#\[expect\(.*?\)\]").unwrap();
         let source = attribute.replace_all(&source[..end], "");
         let found = literals(&source).into_iter();
         texts.extend(found.map(|text| Text {

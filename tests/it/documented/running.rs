@@ -3,7 +3,10 @@
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
 use std::time::Duration;
+
+use regex::Regex;
 
 use super::pages::{Block, Page, Piece};
 use super::world::World;
@@ -143,23 +146,28 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A line without its numbers, units, moments and widths.
-fn form(line: &str) -> String {
+/// What differs from one run to the next, and what stands for it: numbers, units, moments and widths.
+static RULES: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
     let rules = [
         (r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} ", ""),
-        (r"[0-9a-f]{40}", "#"),
         (r"\b\d[\d,.]*k?", "#"),
-        (r"# (ms|s|min|h|B|KB|MB|GB|µs)\b", "#"),
+        (r"# (ms|s|min|h|B|KB|MB|GB)\b", "#"),
         (r"\s+", " "),
         (r"\b(key|event|gap)s\b", "$1"),
         (r"\bretries\b", "retry"),
     ];
-    let mut line = line.to_owned();
-    for (pattern, text) in rules {
-        let pattern = regex::Regex::new(pattern).unwrap();
-        line = pattern.replace_all(&line, text).into_owned();
-    }
-    line.trim().to_owned()
+    let rules = rules.into_iter();
+    rules
+        .map(|(pattern, text)| (Regex::new(pattern).unwrap(), text))
+        .collect()
+});
+
+/// A line as it is in every run.
+fn form(line: &str) -> String {
+    let form = RULES.iter().fold(line.to_owned(), |line, (pattern, text)| {
+        pattern.replace_all(&line, *text).into_owned()
+    });
+    form.trim().to_owned()
 }
 
 /// Whether a block is one run that goes on until somebody ends it.
@@ -235,7 +243,7 @@ impl Job {
 
     /// Until its first scan is done and it tells of changes, or of its first report.
     fn wait_until_it_listens(&self) {
-        let listens = regex::Regex::new(r"listening: [\d,]+ events|(?m)^[\d,]+ keys: ").unwrap();
+        let listens = Regex::new(r"listening: [\d,]+ events|(?m)^[\d,]+ keys: ").unwrap();
         wait::until(&format!("{} listens", self.name), || {
             listens.is_match(&self.said()).then_some(())
         });

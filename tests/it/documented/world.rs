@@ -211,8 +211,8 @@ impl World {
 
     /// A script for this world.
     pub(super) fn script(&self, text: &str) -> String {
-        let mut script = text.replace("/etc/riot/", &self.path("etc/riot/"));
-        script = script.replace("/tmp/riot-", &self.path("riot-"));
+        let mut script = text.replace("/tmp/riot-", &self.path("riot-"));
+        script = script.replace("/etc/riot/", &self.path("etc/riot/"));
         for (named, store) in &self.servers {
             script = script.replace(named.name, address(store.as_ref()).as_str());
         }
