@@ -68,7 +68,7 @@ fn options(text: &str) -> Vec<String> {
         .filter(|found| {
             text[..found.start()]
                 .chars()
-                .last()
+                .next_back()
                 .is_none_or(|c| " ([|".contains(c))
         })
         .map(|found| found.as_str().to_owned())
