@@ -154,8 +154,8 @@ fn users_with_the_rights_that_the_documentation_names() {
     let (source, target) = with_users();
     let page = include_str!("../../docs/security.md");
     for rights in [
-        "~* +@read +@connection +scan +dump",
-        "~* +@read +@write +@connection +restore",
+        "+@read +@connection +scan +dump",
+        "+@read +@write +@connection +restore",
     ] {
         assert!(
             page.contains(rights),

@@ -1,6 +1,7 @@
 //! The page of errors has what the program says, and nothing else.
 
 use std::path::Path;
+use std::sync::LazyLock;
 
 use super::pages::{self, Page, Piece};
 
@@ -51,6 +52,9 @@ const NOT_TOLD: &[&str] = &[
     "it knows y M d D E a H h m s S z X Z",
 ];
 
+/// What stands in a format for a value.
+static HOLE: LazyLock<regex::Regex> = LazyLock::new(|| regex::Regex::new(r"\{[^}]*\}").unwrap());
+
 /// A text in the sources.
 #[derive(Debug)]
 struct Text {
@@ -62,8 +66,7 @@ impl Text {
     /// What of it is always the same, in order.
     fn parts(&self) -> Vec<String> {
         let text = self.text.replace("{{", "\u{1}").replace("}}", "\u{2}");
-        let hole = regex::Regex::new(r"\{[^}]*\}").unwrap();
-        hole.split(&text)
+        HOLE.split(&text)
             .map(|part| part.replace('\u{1}', "{").replace('\u{2}', "}"))
             .map(|part| part.trim().to_owned())
             .filter(|part| !part.is_empty())

@@ -17,7 +17,7 @@ const KEYS: u32 = 2000;
 const SOURCE_PASSWORD: &str = "source-secret";
 const TARGET_PASSWORD: &str = "target-secret";
 
-/// What ElastiCache does not have, and Redis Enterprise neither.
+/// What managed services do not have.
 const MANAGED: &[&str] = &[
     "CONFIG",
     "DEBUG",
