@@ -14,6 +14,9 @@ pub(crate) use self::waiting::{Limits, Waiting};
 
 /// Keys in a batch where none was told: more of them make neither server cheaper.
 pub const BATCH_KEYS: usize = 500;
+/// Keys in such a batch that are asked for one by one: what the source looked up to tell their size is in its processor's
+/// cache still when they are read.
+pub(crate) const BATCH_SINGLY: usize = 128;
 /// Predicted bytes in a batch: the source answers it into its own memory, and the target writes it from the cache.
 pub(crate) const BATCH_BYTES: usize = 256 * 1024;
 /// Predicted bytes in flight on one connection: a longer way needs more, and a source's memory is not ours.

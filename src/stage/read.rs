@@ -29,7 +29,7 @@ use crate::nodes::{Node, Routes};
 use crate::queue::Receiver;
 pub use crate::reading::Dialect;
 use crate::reading::{
-    Answer, BATCH_BYTES, BATCH_KEYS, Batch, LONG, LONG_EXTRA, Limits, Road, Waiting,
+    Answer, BATCH_BYTES, BATCH_KEYS, BATCH_SINGLY, Batch, LONG, LONG_EXTRA, Limits, Road, Waiting,
 };
 use crate::retry::Backoff;
 use crate::shape::Shapes;
@@ -445,8 +445,13 @@ impl ReadLane {
     /// A connection to a node, and what waits for it.
     async fn open_pipe(&self, node: Arc<Node>) -> Result<ReadPipe, RunError> {
         let connection = node.link().open().await?;
+        let singly = match self.context.flow.read_batch {
+            Auto::Fixed(keys) => keys.max(1),
+            Auto::Measured => BATCH_SINGLY,
+        };
         let limits = Limits {
             keys: self.keys,
+            singly,
             bytes: BATCH_BYTES,
         };
         let window = Window::new(self.context.flow.pipeline, self.keys);

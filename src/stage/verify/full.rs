@@ -78,6 +78,7 @@ impl FullLane {
             suspects,
             waiting: Waiting::new(Limits {
                 keys,
+                singly: keys,
                 bytes: BATCH_BYTES,
             }),
             shapes: Shapes::default(),
