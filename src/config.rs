@@ -315,6 +315,8 @@ pub struct Flow {
     pub sleep: Duration,
     /// Most keys a second; `None` is no limit.
     pub rate: Option<NonZeroU64>,
+    /// Most of one core of each of the source's servers that the run may use, from 0 to 1; `None` is no limit.
+    pub source_cpu: Option<f64>,
     /// Transient errors of writes.
     pub write_retry: RetryLimit,
     /// Transient errors of reads.

@@ -34,6 +34,9 @@ use crate::config::{Address, Command, Config, Endpoint, Password, Rewrite, Side,
 use crate::transform::Rename;
 use words::Words;
 
+/// A scan, a reader, and what measures the source.
+const LEAST_MEASURED: usize = 3;
+
 /// What a command line comes to.
 #[derive(Debug)]
 pub enum Parsed {
@@ -306,6 +309,14 @@ fn run(
         &mut notices,
     )?;
     refuse_same(&source.endpoint, &target.endpoint, anything_said)?;
+    if flow.source_cpu.is_some() && source.endpoint.pool < LEAST_MEASURED {
+        return Err(UsageError::new(
+            "--source-cpu",
+            format!(
+                "measures on a connection of its own: --source-pool must be {LEAST_MEASURED} or more"
+            ),
+        ));
+    }
     if let (Some(live), Some(resp)) = (&live, &source_words.resp) {
         live::refuse_tracking_without_resp3(live, &source.endpoint, &resp.option)?;
     }

@@ -28,7 +28,7 @@ use crate::filter::Filter;
 use crate::follow::Follow;
 use crate::nodes::Nodes;
 use crate::output::{Printer, server_line};
-use crate::server::{Choice, Monitor, Profile, Wanted, choose};
+use crate::server::{Choice, Monitor, Profile, Wanted, choose, keep_share};
 use crate::signal::Stop;
 use crate::slots::SlotSet;
 use crate::stage::scan::{Ended, Purpose, ScanStage, Sieve};
@@ -385,6 +385,7 @@ impl<'a> Session<'a> {
             () = self.printer.run() => unreachable!("the printer never ends"),
             () = self.source.keep(period) => unreachable!("what is known is kept for ever"),
             () = self.target.keep(period) => unreachable!("what is known is kept for ever"),
+            () = keep_share(self.source.clone()) => unreachable!("a brake is kept for ever"),
         };
         monitor.last_look().await;
         done
@@ -398,6 +399,24 @@ impl<'a> Session<'a> {
         live.open_gaps == 0
             && live.waiting == 0
             && (told.accept_unproven || live.unproven.is_empty())
+    }
+
+    /// What the run has cost the source's servers, where that was limited.
+    fn tell_share(&self) {
+        let Some(limit) = self.config.flow.source_cpu else {
+            return;
+        };
+        let readers = self.source.routes().readers();
+        let spent = readers
+            .iter()
+            .filter_map(|node| node.link().brake()?.spent());
+        if let Some(most) = spent.max_by(f64::total_cmp) {
+            self.context.stats.note(format!(
+                "the source spent {:.0} % of one core on this run (--source-cpu {}%)",
+                most * 100.0,
+                limit * 100.0
+            ));
+        }
     }
 
     /// The report, and what the run came to.
@@ -414,6 +433,7 @@ impl<'a> Session<'a> {
         if let Err(error) = &ended {
             stats.note(format!("ended early: {error}"));
         }
+        self.tell_share();
         let summary = stats.summary();
         self.printer
             .report(&summary, self.config.console.report)

@@ -178,6 +178,9 @@ pub struct Pace {
     /// Most keys a second
     #[arg(long, value_name = "KEYS")]
     pub rate: Option<String>,
+    /// Most of one core of each server of the source that this run may use, in percent: 30%
+    #[arg(long, value_name = "PERCENT")]
+    pub source_cpu: Option<String>,
     /// When done, run again after this long, until stopped
     #[arg(long, value_name = "DURATION")]
     pub repeat: Option<String>,

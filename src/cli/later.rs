@@ -12,8 +12,6 @@ pub struct Later {
     #[arg(long, hide = true)]
     pub db_map: Vec<String>,
     #[arg(long, hide = true)]
-    pub source_cpu: Option<String>,
-    #[arg(long, hide = true)]
     pub state: Option<String>,
 }
 

@@ -53,6 +53,7 @@ pub(super) fn flow(
         mem_budget,
         sleep,
         rate,
+        source_cpu,
         repeat,
     } = &job.pace;
     let changes = &job.changes;
@@ -84,6 +85,10 @@ pub(super) fn flow(
         memory_budget,
         sleep: milliseconds("--sleep", sleep.as_deref(), Duration::ZERO)?,
         rate: rate.and_then(NonZeroU64::new),
+        source_cpu: source_cpu
+            .as_deref()
+            .map(|text| value::percent("--source-cpu", text))
+            .transpose()?,
         write_retry,
         read_retry,
         write_skip,

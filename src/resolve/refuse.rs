@@ -245,21 +245,12 @@ fn mode(command: Command, job: &Job) -> Result<Mode, UsageError> {
 }
 
 fn later(later: &Later) -> Result<(), UsageError> {
-    let Later {
-        db_map,
-        source_cpu,
-        state,
-    } = later;
+    let Later { db_map, state } = later;
     let options = [
         (
             !db_map.is_empty(),
             "--db-map",
             "several databases in one run",
-        ),
-        (
-            source_cpu.is_some(),
-            "--source-cpu",
-            "a limit on the source's CPU",
         ),
         (state.is_some(), "--state", "resuming a snapshot"),
     ];

@@ -13,7 +13,7 @@ use crate::nodes::{Node, Nodes, Routes};
 use crate::retry::Backoff;
 use crate::server::{Needs, Profile, probe};
 use crate::stats::Stats;
-use crate::wire::Link;
+use crate::wire::{Brake, Link};
 
 /// How long a replica is waited for where one must be read.
 const REPLICAS: Duration = Duration::from_secs(5);
@@ -34,13 +34,16 @@ pub(super) async fn reach(
     stats: &Arc<Stats>,
 ) -> Result<Found, RunError> {
     let profile = probe(endpoint, needs, flow.reconnect_timeout, None).await?;
-    let link = Arc::new(Link::new(
+    let link = Link::new(
         Arc::new(endpoint.clone()),
         flow.reconnect,
         flow.reconnect_timeout,
         profile.no_touch,
         stats.clone(),
-    ));
+    );
+    let share = flow.source_cpu.filter(|_| endpoint.side == Side::Source);
+    let brake = share.map(|share| Brake::new(share, endpoint.command_timeout));
+    let link = Arc::new(link.braked(brake));
     let side = endpoint.side;
     if !profile.is_cluster {
         if endpoint.cluster {

@@ -21,7 +21,7 @@ use self::weigh::First;
 use super::Context;
 use super::pipes::{Home, any_moved};
 use crate::clock;
-use crate::config::{Auto, Side};
+use crate::config::Side;
 use crate::deal::Inlets;
 use crate::entry::{Key, Parcel};
 use crate::error::{Lost, RunError};
@@ -29,7 +29,7 @@ use crate::nodes::{Node, Routes};
 use crate::queue::Receiver;
 pub use crate::reading::Dialect;
 use crate::reading::{
-    Answer, BATCH_BYTES, BATCH_KEYS, BATCH_SINGLY, Batch, LONG, LONG_EXTRA, Limits, Road, Waiting,
+    Answer, BATCH_BYTES, BATCH_KEYS, Batch, LONG, LONG_EXTRA, Limits, Road, Waiting, batch_keys,
 };
 use crate::retry::Backoff;
 use crate::shape::Shapes;
@@ -144,10 +144,7 @@ impl ReadLane {
         input: Receiver<Vec<Key>>,
         outputs: Inlets<Parcel>,
     ) -> Self {
-        let keys = match context.flow.read_batch {
-            Auto::Fixed(keys) => keys.max(1),
-            Auto::Measured => BATCH_KEYS,
-        };
+        let (keys, _) = batch_keys(&context.flow);
         Self {
             routes: home.nodes.routes(),
             news: home.nodes.news(),
@@ -445,13 +442,9 @@ impl ReadLane {
     /// A connection to a node, and what waits for it.
     async fn open_pipe(&self, node: Arc<Node>) -> Result<ReadPipe, RunError> {
         let connection = node.link().open().await?;
-        let singly = match self.context.flow.read_batch {
-            Auto::Fixed(keys) => keys.max(1),
-            Auto::Measured => BATCH_SINGLY,
-        };
         let limits = Limits {
             keys: self.keys,
-            singly,
+            singly: batch_keys(&self.context.flow).1,
             bytes: BATCH_BYTES,
         };
         let window = Window::new(self.context.flow.pipeline, self.keys);

@@ -39,6 +39,7 @@ mod output;
 mod repair;
 mod selection;
 mod snapshot;
+mod sparing;
 mod support;
 mod types;
 mod verify;

@@ -55,6 +55,10 @@ pub(crate) struct Size {
     pub(crate) big_string: usize,
     /// The budget that they are copied within: with what riot holds besides, less than the string.
     pub(crate) big_budget: u64,
+    /// Keys that are read and not written.
+    pub(crate) unwritten_keys: u32,
+    /// Bytes of each of the three strings that are copied with default options.
+    pub(crate) longest_string: usize,
     /// Pending entries of the stream that is copied by its commands.
     pub(crate) pending: u32,
 }
@@ -88,6 +92,8 @@ pub(crate) fn size() -> Size {
             big_members: 3_000_000,
             big_string: 600 << 20,
             big_budget: 64 << 20,
+            unwritten_keys: 10_000_000,
+            longest_string: 500 << 20,
             pending: 10_000,
         }
     } else {
@@ -117,6 +123,8 @@ pub(crate) fn size() -> Size {
             big_members: 150_000,
             big_string: 200 << 20,
             big_budget: 8 << 20,
+            unwritten_keys: 400_000,
+            longest_string: 150 << 20,
             pending: 10_000,
         }
     }

@@ -19,6 +19,9 @@ use crate::stage::Context;
 use crate::transform::Rename;
 use crate::wire::{Connection, Link, Span, Token, run_id};
 
+/// COUNT of a scan that is to spare the source.
+const SPARING: u64 = 100;
+
 /// What the scans of all nodes have in common.
 #[derive(Clone)]
 pub(super) struct Common {
@@ -130,11 +133,16 @@ impl NodeScan {
         connection.outgoing().words(&words);
     }
 
-    /// COUNT: under `--rate` a page is a tenth of a second's keys, so that no second sees more than its share.
+    /// COUNT: under `--source-cpu` a page is one that nobody else waits for long; under `--rate` a page is a tenth of a second's keys, so that no second sees more than its share.
     fn count(&self) -> u64 {
+        let flow = &self.common.context.flow;
         let told = u64::from(self.common.sieve.count);
-        let rate = self.common.context.flow.rate;
-        rate.map_or(told, |rate| told.min((rate.get() / 10).max(1)))
+        let told = match flow.source_cpu {
+            Some(_) => told.min(SPARING),
+            None => told,
+        };
+        flow.rate
+            .map_or(told, |rate| told.min((rate.get() / 10).max(1)))
     }
 
     async fn page(&self, connection: &mut Connection) -> Result<Page, Missed> {
