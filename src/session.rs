@@ -434,6 +434,11 @@ impl<'a> Session<'a> {
             stats.note(format!("ended early: {error}"));
         }
         self.tell_share();
+        if tracing::enabled!(tracing::Level::DEBUG)
+            && let Some(waits) = stats.waits()
+        {
+            stats.note(waits);
+        }
         let summary = stats.summary();
         self.printer
             .report(&summary, self.config.console.report)

@@ -4,6 +4,7 @@ mod latency;
 mod live;
 mod process;
 mod summary;
+mod waits;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,6 +17,7 @@ pub use self::summary::{
     Counts, Difference, DifferenceKind, Differences, Failure, Latencies, Latency, Phase,
     Reconnects, SkipReason, Skipped, Step, Summary,
 };
+pub use self::waits::Wait;
 use crate::config::Side;
 
 /// Failures, and differences, that are kept with their key's name; beyond that they are only counted.
@@ -28,6 +30,7 @@ pub struct Stats {
     pub live: Live,
     started: Instant,
     latency: Option<Mutex<Histograms>>,
+    waits: waits::Waits,
     marks: Mutex<Marks>,
     /// Keys that the source is thought to have; [`UNKNOWN`] where nobody knows.
     total_keys: AtomicU64,
@@ -114,6 +117,7 @@ impl Stats {
             live: Live::default(),
             started: now,
             latency: latency.then(Mutex::default),
+            waits: waits::Waits::default(),
             marks: Mutex::new(Marks {
                 phase: Phase::Connecting,
                 since: now,

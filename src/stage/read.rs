@@ -34,6 +34,7 @@ use crate::reading::{
 use crate::retry::Backoff;
 use crate::shape::Shapes;
 use crate::slots::slot;
+use crate::stats::Wait;
 use crate::transform::Rename;
 use crate::window::{self, Window};
 
@@ -256,11 +257,19 @@ impl ReadLane {
         let waiting = waiting + self.astray.len() + self.detours.len();
         let hungry = self.open && waiting < 2 * BATCH_KEYS.max(self.keys);
         let flying = pipes.iter().any(|pipe| !pipe.flying.is_empty());
-        tokio::select! {
+        let since = std::time::Instant::now();
+        let step = tokio::select! {
             keys = self.input.receive(), if hungry => Step::Keys(keys),
             (place, moved) = any_moved(pipes, &mut self.turn), if flying => Step::Moved(place, moved),
             Ok(()) = self.news.changed() => Step::News,
-        }
+        };
+        let wait = if flying {
+            Wait::ReadForSource
+        } else {
+            Wait::ReadForKeys
+        };
+        self.context.stats.waited(wait, since);
+        step
     }
 
     fn take_in(&mut self, keys: Vec<Key>, pipes: &mut [ReadPipe]) {

@@ -16,7 +16,7 @@ use crate::queue::Lease;
 use crate::reading::{Answer, Batch, LONG, Road, payload};
 use crate::retry::Backoff;
 use crate::slots::slot;
-use crate::stats::SkipReason;
+use crate::stats::{SkipReason, Wait};
 use crate::text::printable;
 
 /// How often a value and an expiry that do not belong together are read again.
@@ -380,6 +380,7 @@ impl ReadLane {
             }
         }
         let mut lease = lease;
+        let since = Instant::now();
         for (output, entries) in lanes.iter().zip(parcels) {
             if entries.is_empty() {
                 continue;
@@ -398,6 +399,7 @@ impl ReadLane {
                 .await
                 .map_err(|_| Abandoned)?;
         }
+        self.context.stats.waited(Wait::ReadForRoom, since);
         Ok(())
     }
 }

@@ -16,6 +16,7 @@ use crate::error::{Lost, RunError};
 use crate::signal::Stop;
 use crate::slots::{SlotSet, slot};
 use crate::stage::Context;
+use crate::stats::Wait;
 use crate::transform::Rename;
 use crate::wire::{Connection, Link, Span, Token, run_id};
 
@@ -84,12 +85,14 @@ impl NodeScan {
             }
             let stop = self.common.halt.clone();
             let link = self.link.clone();
+            let since = std::time::Instant::now();
             let page = tokio::select! {
                 page = self.page(&mut connection) => page,
                 () = stop.draining() => return Ok(Ended::Early),
                 // It may hang.
                 left = link.until_left() => return Err(left),
             };
+            self.waited(Wait::ScanForSource, since);
             match page {
                 Ok(page) => {
                     cursor = page.cursor;
@@ -250,7 +253,16 @@ impl NodeScan {
             context.stats.scanned(taken);
         }
         self.pace(taken).await;
-        self.common.inlets.send(keys).await
+        let since = std::time::Instant::now();
+        let taken = self.common.inlets.send(keys).await;
+        self.waited(Wait::ScanForRoom, since);
+        taken
+    }
+
+    fn waited(&self, wait: Wait, since: std::time::Instant) {
+        if self.common.purpose == Purpose::Replicate {
+            self.common.context.stats.waited(wait, since);
+        }
     }
 
     /// `--rate`: waits until so many keys are paid for, by the scans of all nodes together.
