@@ -8,6 +8,7 @@ mod offset;
 mod probe;
 mod profile;
 mod suspicion;
+mod tried;
 mod watchdog;
 mod way;
 
@@ -17,6 +18,8 @@ pub use info::Info;
 pub use monitor::Monitor;
 pub use offset::follow_master;
 pub use probe::probe;
+pub(crate) use probe::{KEY, MSET, RESTORE, SCAN, SET, key, named};
 pub use profile::{Needs, Profile};
+pub use tried::Tried;
 pub use watchdog::{Alarm, Watchdog, Watched};
 pub use way::{Choice, Wanted, Way, choose, subscription, tracking};

@@ -27,11 +27,15 @@ fn the_program_has_a_help() {
 
     Usage: riot replicate [OPTIONS] SOURCE TARGET
            riot compare [OPTIONS] SOURCE TARGET
+           riot check [OPTIONS] SOURCE TARGET
            riot [SOURCE CONNECTION] replicate [OPTIONS] [TARGET CONNECTION]
+           riot ping [OPTIONS] [URI]
 
     Commands:
       replicate  Copy the source's keys to the target, once or live, then compare
       compare    Compare the source's keys with the target's
+      check      Say whether a migration can start, and what stands in its way; writes nothing
+      ping       Measure round trips to one server, or to each master of a cluster
 
     Options:
       -V, --version  Print version
