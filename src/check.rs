@@ -300,7 +300,9 @@ async fn judge(
         plan.compared = shares.compared;
         rules::judge(config, reached, &plan, findings);
     }
-    events::judge(config, source, findings).await;
+    if copies(config) {
+        events::judge(config, source, findings).await;
+    }
     room::judge(config, source, target, findings);
     world::contents(config, source, target, findings);
     world::clocks(source, target, findings);

@@ -70,7 +70,7 @@ Durations: 100ms, 5s, 2m, 1h, 1d; a bare number is milliseconds. Sizes: 512KB, 5
 
 const CHECK_NOTES: &str = "\
 Takes the options of replicate, and looks at what such a run would need: --mode live for what live needs, --type struct for
-the commands of each type, --mode compare for riot compare.
+the commands of each type, --mode compare for riot compare. Addresses, environment, durations: see riot replicate --help.
 
 Exit status: 0 ready, notes or none; 1 not ready, each line with what to do; 2 the command line; 3 a side cannot be reached";
 

@@ -81,12 +81,12 @@ fn setting(source: &Reached<'_>, findings: &mut Findings) {
     let (why, cure) = match why {
         Tried::Denied => (
             format!("CONFIG GET is not allowed to user {user}"),
-            format!("ACL SETUSER {user} +config|get, or leave it: riot then listens both ways"),
+            format!("ACL SETUSER {user} +config|get, or leave it: riot then tries both ways"),
         ),
         _ => (
             "the server does not have CONFIG, as on ElastiCache".to_owned(),
             format!(
-                "leave it, riot then listens both ways; on ElastiCache they are on where {name} is KA in the parameter group"
+                "leave it, riot then tries both ways; on ElastiCache they are on where {name} is KA in the parameter group"
             ),
         ),
     };

@@ -35,7 +35,7 @@ impl fmt::Display for Level {
 }
 
 /// What a finding is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Place {
     /// The source.
@@ -155,8 +155,9 @@ impl Report {
     pub(super) fn new(
         source: Option<Facts>,
         target: Option<Facts>,
-        findings: Vec<Finding>,
+        mut findings: Vec<Finding>,
     ) -> Self {
+        findings.sort_by_key(|finding| finding.side);
         let verdict = match findings.iter().map(|finding| finding.level).max() {
             Some(Level::Unreachable) => Verdict::Unreachable,
             Some(Level::NotReady) => Verdict::NotReady,

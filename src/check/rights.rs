@@ -90,6 +90,9 @@ const ONE_BY_ONE: &str = "every key other than a string is copied by the command
 const INSTANT: &str = "a value and its expiry are not read at one instant";
 const WATCHED: &str = "a key that changes while it is read in chunks is not noticed at once";
 const LOST: &str = "after a lost connection it is not known what it still wrote";
+const RARE: &str = "keys of its type, if there are any, fail by name";
+/// Types that few have: that a right to one is missing stops no run that does not ask for the type.
+const RARE_KINDS: [&str; 3] = ["vectorset", "rejson-rl", "tsdb-type"];
 const HELD: &str = "what the source holds for riot's event connections cannot be seen";
 const CLOCK: &str = "its clock cannot be read: expiries are not corrected for a difference";
 const SOURCE_INFO: &str = "restarts, failovers, evictions, FLUSHALL and SWAPDB cannot be seen";
@@ -425,6 +428,11 @@ pub(super) fn asked_for(plan: &Plan) -> Vec<(Right, Loss)> {
             || plan.kinds.iter().any(|kind| kind == right.kind);
         let Some(loss) = (right.when)(plan).filter(|_| taken) else {
             continue;
+        };
+        let loss = if plan.kinds.is_empty() && RARE_KINDS.contains(&right.kind) {
+            Loss::Without(RARE)
+        } else {
+            loss
         };
         let same = |(known, _): &&mut (Right, Loss)| {
             (known.name, known.instead_of) == (right.name, right.instead_of)

@@ -94,7 +94,7 @@ fn names(reached: &Reached<'_>, plan: &Plan, findings: &mut Findings) {
         findings.cured(
             Level::Note,
             side,
-            "keys",
+            "key patterns",
             text,
             format!("ACL SETUSER {user} ~*"),
         );

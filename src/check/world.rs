@@ -213,7 +213,7 @@ pub(super) fn contents(
             Side::Target,
             "keys",
             format!(
-                "it has {} of its own: those with a name of the source's are replaced, the others stay",
+                "it has {} of its own, of which those with a name of the source's are replaced, and the others stay",
                 if keys == 1 { "1 key".to_owned() } else { format!("{} keys", thousands(keys)) }
             ),
             "FLUSHDB at the target where none of them is wanted; riot compare --both counts those that stay",
@@ -232,12 +232,17 @@ fn beside(source: &Reached<'_>, target: &Reached<'_>, findings: &mut Findings) {
     };
     let libraries = source.most("number_of_libraries");
     if libraries > 0 {
+        let cure = if target.text("number_of_libraries").is_some() {
+            format!("{from} FUNCTION DUMP | head -c -1 | {to} -x FUNCTION RESTORE")
+        } else {
+            "FUNCTION DUMP and FUNCTION RESTORE, where the target is Redis 7.0 or newer".to_owned()
+        };
         findings.cured(
             Level::Note,
             Side::Source,
             "functions",
             not_copied(libraries, "library of functions", "libraries of functions"),
-            format!("{from} FUNCTION DUMP | head -c -1 | {to} -x FUNCTION RESTORE"),
+            cure,
         );
     }
     let scripts = source.most("number_of_cached_scripts");

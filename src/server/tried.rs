@@ -4,6 +4,9 @@ use redis::{RedisError, Value};
 
 use crate::error::denies_a_command;
 
+/// What stands before the reason when EXEC is refused.
+const ABORTED: &str = "EXECABORT Transaction discarded because of: ";
+
 /// What a server said to a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Tried {
@@ -27,6 +30,8 @@ impl Tried {
             return Err(error);
         };
         let said = format!("{code} {}", error.detail().unwrap_or_default());
+        // EXEC is refused in words of its own.
+        let said = said.strip_prefix(ABORTED).unwrap_or(&said).to_owned();
         Ok(if denies_a_command(said.as_bytes()) {
             Self::Denied
         } else if said.contains("unknown command") || said.contains("nknown subcommand") {

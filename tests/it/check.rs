@@ -183,7 +183,7 @@ fn the_text_has_a_line_for_each_finding() {
     let output = as_target(run).run().exits(1);
     let lines: Vec<&str> = output.stdout.lines().collect();
     assert!(lines[0].starts_with("source  127.0.0.1:"), "{output}");
-    assert!(lines[0].contains("Redis 7.0.15, standalone"), "{output}");
+    assert!(lines[0].contains("Redis 7.0."), "{output}");
     assert!(lines[0].contains("6 keys"), "{output}");
     assert!(lines[1].starts_with("target  127.0.0.1:"), "{output}");
     for line in [

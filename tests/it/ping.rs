@@ -106,7 +106,7 @@ fn what_cannot_be_reached_ends_with_3() {
 fn wrong_words_end_with_2() {
     for (words, named) in [
         (&["ping", "a", "--count", "0"][..], "--count"),
-        (&["ping", "a", "b"], "b"),
+        (&["ping", "a", "b"], "one word too many"),
         (&["ping", "a", "--host", "b"], "--host"),
         (&["-p", "1", "ping", "-p", "2"], "--port"),
     ] {
