@@ -43,8 +43,11 @@ fn fill(store: &dyn Store) {
     }
 }
 
-/// What every server holds, and how many changes it counts since it was started.
-fn state(store: &dyn Store) -> Vec<(Vec<(Vec<u8>, Vec<u8>)>, u64)> {
+/// What a server holds, by key, and how many changes it counts since it was started.
+type State = (Vec<(Vec<u8>, Vec<u8>)>, u64);
+
+/// That of every server of a side.
+fn state(store: &dyn Store) -> Vec<State> {
     let holders = store.holders(0).into_iter();
     let states = holders.map(|mut connection| {
         let mut keys: Vec<Vec<u8>> = redis::cmd("KEYS").arg("*").query(&mut connection).unwrap();

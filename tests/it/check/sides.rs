@@ -387,3 +387,34 @@ fn a_cluster_that_lacks_slots_or_a_server_that_is_none() {
     let output = check(&source, &node).words(words).run().exits(1);
     finds(&output, "target", "connection", "not_ready", &["slots"]);
 }
+
+#[test]
+fn resp2_asks_the_same_and_has_no_tracking() {
+    let (source, target) = (
+        Server::start(Version::Redis70),
+        Server::start(Version::Redis70),
+    );
+    fill(&source);
+    let run = || check(&source, &target).words(["--source-resp", "2", "--target-resp", "2"]);
+    let output = checked(&source, &target, run()).exits(0);
+    finds(&output, "both", "payload", "ok", &["RDB version 10"]);
+    finds(&output, "source", "notify-keyspace-events", "ok", &["off"]);
+    finds(&output, "source", "events", "note", &["RESP3"]);
+    let output = checked(&source, &target, run().word("--live")).exits(1);
+    finds(
+        &output,
+        "source",
+        "events",
+        "not_ready",
+        &["CONFIG SET notify-keyspace-events KA"],
+    );
+    source.tell("CONFIG SET notify-keyspace-events KA");
+    let output = checked(&source, &target, run().word("--live")).exits(0);
+    finds(
+        &output,
+        "source",
+        "notify-keyspace-events",
+        "ok",
+        &["\"AK\""],
+    );
+}
