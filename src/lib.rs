@@ -15,6 +15,7 @@
 //! - [`run`]: the program from its words to its exit status
 //! - [`cli`], [`resolve`]: what was typed, and what it means
 //! - [`replicate`], [`live`], [`compare`]: the commands; [`copy`]: the lanes that all copy with; [`session`]: what all stand on
+//! - [`check`]: whether a run could start; [`ping`]: round trips to one server
 //! - [`stage`]: scan, [`watch`](stage::watch), read, write, [`carry`](stage::carry), verify: one stage a file, none imports another
 //! - [`follow`], [`changed`]: what the lanes of a live run share, first of all the set of changed keys
 //! - [`types`]: values by their types: read whole or in chunks, compared, copied
@@ -29,6 +30,7 @@
 //! - [`signal`], [`clock`], [`retry`], [`error`], [`config`]: what all stand on
 
 pub mod changed;
+pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod compare;
@@ -43,6 +45,7 @@ pub mod live;
 pub mod logging;
 pub mod nodes;
 pub mod output;
+pub mod ping;
 pub mod queue;
 pub mod reading;
 pub mod replicate;

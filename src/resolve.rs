@@ -9,6 +9,7 @@ mod flow;
 mod glob;
 mod keys;
 mod live;
+mod ping;
 mod prompt;
 mod refuse;
 mod rewrite;
@@ -31,6 +32,7 @@ use clap::{ArgMatches, FromArgMatches};
 
 use crate::cli::{self, Cli, Global, Job};
 use crate::config::{Address, Command, Config, Endpoint, Password, Rewrite, Side, Verification};
+use crate::ping::Ping;
 use crate::transform::Rename;
 use words::Words;
 
@@ -44,6 +46,20 @@ pub enum Parsed {
     Run {
         /// Everything it was told.
         config: Box<Config>,
+        /// Lines for the operator, without a newline, for standard error.
+        notices: Vec<String>,
+    },
+    /// A look at whether such a run could start.
+    Check {
+        /// Everything that the run would be told.
+        config: Box<Config>,
+        /// Lines for the operator, without a newline, for standard error.
+        notices: Vec<String>,
+    },
+    /// Round trips.
+    Ping {
+        /// To what, how often, how shown.
+        ping: Box<Ping>,
         /// Lines for the operator, without a newline, for standard error.
         notices: Vec<String>,
     },
@@ -173,13 +189,7 @@ pub fn parse(args: impl Iterator<Item = OsString>, surroundings: &Surroundings<'
             };
         }
     };
-    match resolve(typed, surroundings) {
-        Ok((config, notices)) => Parsed::Run {
-            config: Box::new(config),
-            notices,
-        },
-        Err(error) => refused(&error),
-    }
+    resolve(typed, surroundings).unwrap_or_else(|error| refused(&error))
 }
 
 fn refused(error: &UsageError) -> Parsed {
@@ -194,8 +204,10 @@ fn refused(error: &UsageError) -> Parsed {
 /// `--key-exclude` or `--key-slots` are SOURCE and TARGET.
 fn take_addresses(typed: &mut Cli, matches: &ArgMatches) {
     let bare = typed.bare.clone();
-    let (Some(cli::Command::Replicate(job) | cli::Command::Compare(job)), Some((_, matches))) =
-        (&mut typed.command, matches.subcommand())
+    let (
+        Some(cli::Command::Replicate(job) | cli::Command::Compare(job) | cli::Command::Check(job)),
+        Some((_, matches)),
+    ) = (&mut typed.command, matches.subcommand())
     else {
         return;
     };
@@ -236,21 +248,22 @@ fn take_addresses(typed: &mut Cli, matches: &ArgMatches) {
     job.target = taken.next();
 }
 
-/// The words become a configuration, and lines for the operator.
-pub fn resolve(
-    typed: Cli,
-    surroundings: &Surroundings<'_>,
-) -> Result<(Config, Vec<String>), UsageError> {
+/// The words become what is to be done, and lines for the operator.
+fn resolve(typed: Cli, surroundings: &Surroundings<'_>) -> Result<Parsed, UsageError> {
     let Cli {
         global,
         bare,
         command,
     } = typed;
-    let (command, job) = match command {
-        Some(cli::Command::Replicate(job)) => (Command::Replicate, job),
-        Some(cli::Command::Compare(job)) => (Command::Compare, job),
-        Some(cli::Command::Ping(_)) => return Err(UsageError::later("ping", "ping")),
-        Some(cli::Command::Check(_)) => return Err(UsageError::later("check", "check")),
+    let (command, job, checks) = match command {
+        Some(cli::Command::Replicate(job)) => (Command::Replicate, job, false),
+        Some(cli::Command::Compare(job)) => (Command::Compare, job, false),
+        Some(cli::Command::Check(job)) => (Command::Replicate, job, true),
+        Some(cli::Command::Ping(words)) => {
+            let (ping, notices) = ping::resolve(*words, bare, &global, surroundings)?;
+            let ping = Box::new(ping);
+            return Ok(Parsed::Ping { ping, notices });
+        }
         Some(cli::Command::GenerateCompletion(_)) => {
             return Err(UsageError::later(
                 "generate-completion",
@@ -263,7 +276,13 @@ pub fn resolve(
             ));
         }
     };
-    run(command, *job, bare, &global, surroundings)
+    let (config, notices) = run(command, *job, bare, &global, surroundings)?;
+    let config = Box::new(config);
+    Ok(if checks {
+        Parsed::Check { config, notices }
+    } else {
+        Parsed::Run { config, notices }
+    })
 }
 
 fn run(

@@ -9,6 +9,7 @@ mod probe;
 mod profile;
 mod share;
 mod suspicion;
+mod tried;
 mod watchdog;
 mod way;
 
@@ -18,7 +19,9 @@ pub use info::Info;
 pub use monitor::Monitor;
 pub use offset::follow_master;
 pub use probe::probe;
+pub(crate) use probe::{KEY, MSET, RESTORE, SCAN, SET, key, named};
 pub use profile::{Needs, Profile};
 pub use share::keep_share;
+pub use tried::Tried;
 pub use watchdog::{Alarm, Watchdog, Watched};
 pub use way::{Choice, Wanted, Way, choose, subscription, tracking};

@@ -15,9 +15,9 @@ use tracing::warn;
 
 use self::by_type::payloads_go;
 pub use self::lanes::Lanes;
-use self::needs::{source_needs, target_needs};
-use self::refuse::{left_behind, refuse_in_clusters, refuse_same_database};
-use self::sides::reach;
+pub(crate) use self::needs::{source_needs, target_needs};
+pub(crate) use self::refuse::{left_behind, refuse_in_clusters, refuse_same_database};
+pub(crate) use self::sides::{Found, reach, used};
 use crate::changed::Changed;
 use crate::clock::SAME;
 use crate::config::{self, Carriage, Config, Endpoint, Side};

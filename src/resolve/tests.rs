@@ -36,6 +36,7 @@ fn run_in(line: &str, environment: &[(&str, &str)]) -> (Config, Vec<String>) {
     match parse_in(line, environment) {
         Parsed::Run { config, notices } => (*config, notices),
         Parsed::Exit { stderr, .. } => panic!("{line}: {stderr}"),
+        Parsed::Check { .. } | Parsed::Ping { .. } => panic!("{line} is no run"),
     }
 }
 
@@ -46,7 +47,9 @@ fn run(line: &str) -> Config {
 /// The error line of a command line that is refused.
 fn error(line: &str) -> String {
     match parse_in(line, &[]) {
-        Parsed::Run { .. } => panic!("{line} was taken"),
+        Parsed::Run { .. } | Parsed::Check { .. } | Parsed::Ping { .. } => {
+            panic!("{line} was taken")
+        }
         Parsed::Exit {
             status,
             stdout,

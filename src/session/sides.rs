@@ -19,15 +19,15 @@ use crate::wire::{Brake, Link};
 const REPLICAS: Duration = Duration::from_secs(5);
 
 /// One side as it was found.
-pub(super) struct Found {
-    pub(super) nodes: Arc<Nodes>,
-    pub(super) profile: Profile,
+pub(crate) struct Found {
+    pub(crate) nodes: Arc<Nodes>,
+    pub(crate) profile: Profile,
     /// Each server's own name for its process, where it is told.
-    pub(super) run_ids: Vec<String>,
+    pub(crate) run_ids: Vec<String>,
 }
 
 /// Reaches a side, and tries what the run will ask of it.
-pub(super) async fn reach(
+pub(crate) async fn reach(
     endpoint: &Endpoint,
     needs: Needs,
     flow: &Flow,
@@ -157,7 +157,7 @@ async fn wait_for_replicas(nodes: &Arc<Nodes>) -> Result<(), RunError> {
 }
 
 /// The nodes that the run will speak to.
-fn used(nodes: &Nodes, routes: &Routes) -> Vec<Arc<Node>> {
+pub(crate) fn used(nodes: &Nodes, routes: &Routes) -> Vec<Arc<Node>> {
     match nodes.side() {
         Side::Source => routes.readers(),
         Side::Target => routes.masters(),

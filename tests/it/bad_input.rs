@@ -380,8 +380,6 @@ fn what_a_later_version_brings_is_refused_by_name() {
     ] {
         refused(&["replicate", words[0], words[1], a, b], words[0]);
     }
-    refused(&["check", a, b], "check");
-    refused(&["ping", a], "ping");
     refused(&["generate-completion"], "generate-completion");
 }
 

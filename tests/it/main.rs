@@ -26,6 +26,7 @@ mod wait;
 
 mod bad_input;
 mod by_type;
+mod check;
 mod cluster;
 mod compare;
 mod connections;
@@ -36,6 +37,7 @@ mod lanes;
 mod live;
 mod memory;
 mod output;
+mod ping;
 mod repair;
 mod selection;
 mod snapshot;

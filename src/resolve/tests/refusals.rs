@@ -420,8 +420,6 @@ fn errors_of_live() {
 #[test]
 fn what_comes_later_is_refused_by_name() {
     insta::assert_snapshot!(errors(&[
-        "riot ping a",
-        "riot check --quick a b",
         "riot generate-completion bash",
         "riot replicate a b --source-cpu 50",
         "riot --metrics :9000 replicate a b",
@@ -432,10 +430,6 @@ fn what_comes_later_is_refused_by_name() {
         "riot -n all replicate -h b",
         "riot replicate a b --db-map 1=2",
     ]), @"
-    riot ping a
-      error: ping: this version of riot does not have ping yet
-    riot check --quick a b
-      error: check: this version of riot does not have check yet
     riot generate-completion bash
       error: generate-completion: this version of riot does not have completion scripts yet
     riot replicate a b --source-cpu 50
