@@ -1,5 +1,6 @@
 //! What was typed: clap's types, word for word. What the words mean is `resolve`'s.
 
+mod completion;
 mod connect;
 mod job;
 mod later;
@@ -9,6 +10,7 @@ use std::fmt;
 
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 
+pub use completion::{Completion, script};
 pub use connect::{Bare, SourceSide, TargetSide};
 pub use job::{Changes, Checking, Job, Keys, Pace, Trouble};
 pub use later::{Foreign, Later, Unread};
@@ -64,6 +66,14 @@ RIOT_TARGET_PASS; RIOT_SHARD for --shard. A password on the command line can be 
 
 Durations: 100ms, 5s, 2m, 1h, 1d; a bare number is milliseconds. Sizes: 512KB, 5MB, 1GB.";
 
+const COMPLETION_NOTES: &str = "\
+Examples:
+  eval \"$(riot generate-completion)\"
+  riot generate-completion zsh >~/.zfunc/_riot
+  riot generate-completion fish >~/.config/fish/completions/riot.fish
+
+The script completes riot and riot-redis.";
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -81,9 +91,9 @@ pub enum Command {
     /// Whether a migration can start
     #[command(hide = true)]
     Check(Unread),
-    /// Completion script for a shell
-    #[command(hide = true)]
-    GenerateCompletion(Unread),
+    /// Print the completion script of a shell
+    #[command(override_usage = "riot generate-completion [SHELL]", after_help = COMPLETION_NOTES)]
+    GenerateCompletion(Completion),
 }
 
 /// "Seeing it", and what else may stand before or after the command.

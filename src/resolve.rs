@@ -3,6 +3,7 @@
 
 mod carriage;
 mod cluster;
+mod completion;
 mod console;
 mod endpoint;
 mod flow;
@@ -170,13 +171,7 @@ pub fn parse(args: impl Iterator<Item = OsString>, surroundings: &Surroundings<'
             };
         }
     };
-    match resolve(typed, surroundings) {
-        Ok((config, notices)) => Parsed::Run {
-            config: Box::new(config),
-            notices,
-        },
-        Err(error) => refused(&error),
-    }
+    resolve(typed, surroundings).unwrap_or_else(|error| refused(&error))
 }
 
 fn refused(error: &UsageError) -> Parsed {
@@ -233,11 +228,8 @@ fn take_addresses(typed: &mut Cli, matches: &ArgMatches) {
     job.target = taken.next();
 }
 
-/// The words become a configuration, and lines for the operator.
-pub fn resolve(
-    typed: Cli,
-    surroundings: &Surroundings<'_>,
-) -> Result<(Config, Vec<String>), UsageError> {
+/// The words become a configuration, and lines for the operator; or a text that was asked for.
+pub fn resolve(typed: Cli, surroundings: &Surroundings<'_>) -> Result<Parsed, UsageError> {
     let Cli {
         global,
         bare,
@@ -248,11 +240,12 @@ pub fn resolve(
         Some(cli::Command::Compare(job)) => (Command::Compare, job),
         Some(cli::Command::Ping(_)) => return Err(UsageError::later("ping", "ping")),
         Some(cli::Command::Check(_)) => return Err(UsageError::later("check", "check")),
-        Some(cli::Command::GenerateCompletion(_)) => {
-            return Err(UsageError::later(
-                "generate-completion",
-                "completion scripts",
-            ));
+        Some(cli::Command::GenerateCompletion(asked)) => {
+            return Ok(Parsed::Exit {
+                status: 0,
+                stdout: completion::script(&asked, bare)?,
+                stderr: String::new(),
+            });
         }
         None => {
             return Err(UsageError::of(
@@ -260,7 +253,11 @@ pub fn resolve(
             ));
         }
     };
-    run(command, *job, bare, &global, surroundings)
+    let (config, notices) = run(command, *job, bare, &global, surroundings)?;
+    Ok(Parsed::Run {
+        config: Box::new(config),
+        notices,
+    })
 }
 
 fn run(

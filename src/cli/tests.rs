@@ -30,8 +30,9 @@ fn the_program_has_a_help() {
            riot [SOURCE CONNECTION] replicate [OPTIONS] [TARGET CONNECTION]
 
     Commands:
-      replicate  Copy the source's keys to the target, once or live, then compare
-      compare    Compare the source's keys with the target's
+      replicate            Copy the source's keys to the target, once or live, then compare
+      compare              Compare the source's keys with the target's
+      generate-completion  Print the completion script of a shell
 
     Options:
       -V, --version  Print version

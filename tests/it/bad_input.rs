@@ -382,7 +382,6 @@ fn what_a_later_version_brings_is_refused_by_name() {
     }
     refused(&["check", a, b], "check");
     refused(&["ping", a], "ping");
-    refused(&["generate-completion"], "generate-completion");
 }
 
 #[test]

@@ -422,7 +422,6 @@ fn what_comes_later_is_refused_by_name() {
     insta::assert_snapshot!(errors(&[
         "riot ping a",
         "riot check --quick a b",
-        "riot generate-completion bash",
         "riot replicate a b --source-cpu 50",
         "riot --metrics :9000 replicate a b",
         "riot replicate a b --ready-lag 1s",
@@ -436,8 +435,6 @@ fn what_comes_later_is_refused_by_name() {
       error: ping: this version of riot does not have ping yet
     riot check --quick a b
       error: check: this version of riot does not have check yet
-    riot generate-completion bash
-      error: generate-completion: this version of riot does not have completion scripts yet
     riot replicate a b --source-cpu 50
       error: --source-cpu: this version of riot does not have a limit on the source's CPU yet
     riot --metrics :9000 replicate a b
