@@ -92,6 +92,7 @@ for target_name in x86_64 aarch64; do
 done
 
 step "the .deb"
+if dpkg --status riot >/dev/null 2>&1; then fail "riot is installed here, and would be removed"; fi
 for deb in "$dist"/riot_*.deb; do
   dpkg-deb --info "$deb" | sed -n 's/^ \(Package\|Version\|Architecture\|Installed-Size\): /&/p'
   lintian --fail-on error --suppress-tags statically-linked-binary,embedded-library "$deb"
