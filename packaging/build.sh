@@ -41,7 +41,7 @@ rustup -q target add "${targets[@]}"
 registry=${CARGO_HOME:-$HOME/.cargo}
 export RUSTFLAGS="--remap-path-prefix=$PWD=/riot --remap-path-prefix=$registry=/cargo"
 export CFLAGS="-ffile-prefix-map=$registry=/cargo -ffile-prefix-map=$target_dir=/target"
-# A backtrace names functions; the lines of the sources would make it three times as large.
+# Without debug information, and linked by zig without symbols: a panic still names its file and line.
 export CARGO_PROFILE_RELEASE_STRIP=debuginfo
 for target in "${targets[@]}"; do
   # Kernels of aarch64 have pages of 4, 16 or 64 KB: the allocator is built for the largest.
