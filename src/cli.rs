@@ -1,5 +1,6 @@
 //! What was typed: clap's types, word for word. What the words mean is `resolve`'s.
 
+mod completion;
 mod connect;
 mod job;
 mod later;
@@ -10,6 +11,7 @@ use std::fmt;
 
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 
+pub use completion::{Completion, script};
 pub use connect::{Bare, SourceSide, TargetSide};
 pub use job::{Changes, Checking, Job, Keys, Pace, Trouble};
 pub use later::{Foreign, Later, Unread};
@@ -82,6 +84,14 @@ Environment: RIOT_SOURCE_URI, RIOT_SOURCE_USER, RIOT_SOURCE_PASS.
 
 Exit status: 0; 2 the command line; 3 a server cannot be reached; 130 interrupted";
 
+const COMPLETION_NOTES: &str = "\
+Examples:
+  eval \"$(riot generate-completion)\"
+  riot generate-completion zsh >~/.zfunc/_riot
+  riot generate-completion fish >~/.config/fish/completions/riot.fish
+
+The script completes riot and riot-redis.";
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -101,9 +111,9 @@ pub enum Command {
     #[command(override_usage = "riot ping [OPTIONS] [URI]
        riot [CONNECTION] ping [OPTIONS]", after_help = PING_NOTES)]
     Ping(Box<Ping>),
-    /// Completion script for a shell
-    #[command(hide = true)]
-    GenerateCompletion(Unread),
+    /// Print the completion script of a shell
+    #[command(override_usage = "riot generate-completion [SHELL]", after_help = COMPLETION_NOTES)]
+    GenerateCompletion(Completion),
 }
 
 /// "Seeing it", and what else may stand before or after the command.

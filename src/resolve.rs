@@ -3,6 +3,7 @@
 
 mod carriage;
 mod cluster;
+mod completion;
 mod console;
 mod endpoint;
 mod flow;
@@ -249,7 +250,7 @@ fn take_addresses(typed: &mut Cli, matches: &ArgMatches) {
 }
 
 /// The words become what is to be done, and lines for the operator.
-fn resolve(typed: Cli, surroundings: &Surroundings<'_>) -> Result<Parsed, UsageError> {
+pub fn resolve(typed: Cli, surroundings: &Surroundings<'_>) -> Result<Parsed, UsageError> {
     let Cli {
         global,
         bare,
@@ -264,11 +265,12 @@ fn resolve(typed: Cli, surroundings: &Surroundings<'_>) -> Result<Parsed, UsageE
             let ping = Box::new(ping);
             return Ok(Parsed::Ping { ping, notices });
         }
-        Some(cli::Command::GenerateCompletion(_)) => {
-            return Err(UsageError::later(
-                "generate-completion",
-                "completion scripts",
-            ));
+        Some(cli::Command::GenerateCompletion(asked)) => {
+            return Ok(Parsed::Exit {
+                status: 0,
+                stdout: completion::script(&asked, bare)?,
+                stderr: String::new(),
+            });
         }
         None => {
             return Err(UsageError::of(

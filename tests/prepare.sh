@@ -23,7 +23,7 @@ apt_install() {
   return "$status"
 }
 
-need_rust() {
+need_cargo() {
   if ! command -v cargo >/dev/null && [[ -r ${CARGO_HOME:-$HOME/.cargo}/env ]]; then
     . "${CARGO_HOME:-$HOME/.cargo}/env"
   fi
@@ -31,6 +31,10 @@ need_rust() {
     echo "missing: Rust's toolchain (https://rustup.rs)" >&2
     exit 1
   fi
+}
+
+need_rust() {
+  need_cargo
   cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
   cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
 }

@@ -31,6 +31,9 @@ cargo clippy --locked --all-targets --profile checked -- -D warnings
 step cargo doc
 RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items --profile checked
 
+step packaging/check.sh
+packaging/check.sh
+
 step cargo test
 log=${CARGO_TARGET_DIR:-target}/tests.log
 status=0

@@ -33,10 +33,11 @@ fn the_program_has_a_help() {
            riot ping [OPTIONS] [URI]
 
     Commands:
-      replicate  Copy the source's keys to the target, once or live, then compare
-      compare    Compare the source's keys with the target's
-      check      Say whether a migration can start, and what stands in its way; writes nothing
-      ping       Measure round trips to one server, or to each master of a cluster
+      replicate            Copy the source's keys to the target, once or live, then compare
+      compare              Compare the source's keys with the target's
+      check                Say whether a migration can start, and what stands in its way; writes nothing
+      ping                 Measure round trips to one server, or to each master of a cluster
+      generate-completion  Print the completion script of a shell
 
     Options:
       -V, --version  Print version

@@ -420,8 +420,6 @@ fn errors_of_live() {
 #[test]
 fn what_comes_later_is_refused_by_name() {
     insta::assert_snapshot!(errors(&[
-        "riot generate-completion bash",
-        "riot replicate a b --source-cpu 50",
         "riot --metrics :9000 replicate a b",
         "riot replicate a b --ready-lag 1s",
         "riot replicate a b --state f",
@@ -430,10 +428,6 @@ fn what_comes_later_is_refused_by_name() {
         "riot -n all replicate -h b",
         "riot replicate a b --db-map 1=2",
     ]), @"
-    riot generate-completion bash
-      error: generate-completion: this version of riot does not have completion scripts yet
-    riot replicate a b --source-cpu 50
-      error: --source-cpu: this version of riot does not have a limit on the source's CPU yet
     riot --metrics :9000 replicate a b
       error: --metrics: this version of riot does not have metrics yet
     riot replicate a b --ready-lag 1s
