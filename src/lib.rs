@@ -14,7 +14,7 @@
 //!
 //! - [`run`]: the program from its words to its exit status
 //! - [`cli`], [`resolve`]: what was typed, and what it means
-//! - [`replicate`], [`live`], [`compare`]: the commands; [`copy`]: the lanes that all copy with; [`session`]: what all stand on
+//! - [`replicate`], [`live`], [`compare`]: the commands; [`metrics`]: what Prometheus is told of them; [`copy`]: the lanes that all copy with; [`session`]: what all stand on
 //! - [`stage`]: scan, [`watch`](stage::watch), read, write, [`carry`](stage::carry), verify: one stage a file, none imports another
 //! - [`follow`], [`changed`]: what the lanes of a live run share, first of all the set of changed keys
 //! - [`types`]: values by their types: read whole or in chunks, compared, copied
@@ -41,6 +41,7 @@ pub mod filter;
 pub mod follow;
 pub mod live;
 pub mod logging;
+pub mod metrics;
 pub mod nodes;
 pub mod output;
 pub mod queue;

@@ -9,6 +9,7 @@ mod flow;
 mod glob;
 mod keys;
 mod live;
+mod metrics;
 mod prompt;
 mod refuse;
 mod rewrite;
@@ -274,6 +275,7 @@ fn run(
     let mode = refuse::job(command, &mut job)?;
     let command = mode.command();
     let console = console::resolve(global, surroundings.terminal, &mut notices)?;
+    let metrics = metrics::resolve(global, &mut notices)?;
     let (source_words, target_words) = sides(&job, bare)?;
     let shard = shard::resolve(job.keys.shard.as_deref(), surroundings, &mut notices)?;
     let selection = keys::resolve(&job.keys, shard.as_ref(), &mut notices)?;
@@ -323,6 +325,7 @@ fn run(
             live,
             verification,
             console,
+            metrics,
         },
         notices,
     ))

@@ -3,10 +3,12 @@
 use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use crate::config::Config;
 use crate::error::RunError;
 use crate::logging;
+use crate::metrics::{self, Board};
 use crate::output::Printer;
 use crate::replicate;
 use crate::resolve::{Parsed, from_args};
@@ -46,9 +48,19 @@ fn go(config: &Config, notices: &[String]) -> u8 {
     for notice in notices {
         printer.line(notice);
     }
+    let board = Arc::new(Board::default());
+    if let Some(wanted) = &config.metrics {
+        match metrics::serve(wanted, board.clone()) {
+            Ok(address) => printer.line(&format!("metrics: http://{address}/metrics")),
+            Err(why) => {
+                printer.line(&format!("error: {why}"));
+                return UNUSABLE;
+            }
+        }
+    }
     let ended = runtime(config)
         .map_err(anyhow::Error::from)
-        .and_then(|runtime| runtime.block_on(until_done(config, &printer)));
+        .and_then(|runtime| runtime.block_on(until_done(config, &printer, &board)));
     match ended {
         Ok(Outcome::Equal) => 0,
         Ok(Outcome::Different) => DIFFERENT,
@@ -81,10 +93,10 @@ fn runtime(config: &Config) -> std::io::Result<tokio::runtime::Runtime> {
 }
 
 /// The first signal lets what was taken in drain, the second ends the run at once.
-async fn until_done(config: &Config, printer: &Printer) -> anyhow::Result<Outcome> {
+async fn until_done(config: &Config, printer: &Printer, board: &Board) -> anyhow::Result<Outcome> {
     let stop = Stop::default();
     let mut signals = Signals::new()?;
-    let run = replicate::run(config, printer, &stop);
+    let run = replicate::run(config, printer, board, &stop);
     tokio::pin!(run);
     loop {
         tokio::select! {

@@ -424,8 +424,6 @@ fn what_comes_later_is_refused_by_name() {
         "riot check --quick a b",
         "riot generate-completion bash",
         "riot replicate a b --source-cpu 50",
-        "riot --metrics :9000 replicate a b",
-        "riot replicate a b --ready-lag 1s",
         "riot replicate a b --state f",
         "riot replicate a b --source-db 0-15",
         "riot replicate a/1,3 b",
@@ -440,10 +438,6 @@ fn what_comes_later_is_refused_by_name() {
       error: generate-completion: this version of riot does not have completion scripts yet
     riot replicate a b --source-cpu 50
       error: --source-cpu: this version of riot does not have a limit on the source's CPU yet
-    riot --metrics :9000 replicate a b
-      error: --metrics: this version of riot does not have metrics yet
-    riot replicate a b --ready-lag 1s
-      error: --ready-lag: this version of riot does not have metrics yet
     riot replicate a b --state f
       error: --state: this version of riot does not have resuming a snapshot yet
     riot replicate a b --source-db 0-15
