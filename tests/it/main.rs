@@ -35,6 +35,7 @@ mod flow;
 mod lanes;
 mod live;
 mod memory;
+mod metrics;
 mod output;
 mod repair;
 mod selection;
