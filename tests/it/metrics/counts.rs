@@ -34,31 +34,31 @@ fn a_snapshot_tells_keys_and_bytes_by_type_and_outcome() {
         .spawn();
     let address = address(&mut running);
     let scrape = until(&address, "the round is over", |scrape| {
-        scrape.find("riot_phase{phase=\"done\"}") == Some(1.0)
+        scrape.is("riot_phase{phase=\"done\"}", 1)
     });
     for (series, value) in [
-        ("riot_runs_total", 1.0),
-        ("riot_ready", 1.0),
-        ("riot_source_keys", 1020.0),
-        ("riot_keys_taken_total{origin=\"scan\"}", 1020.0),
-        ("riot_keys_total{outcome=\"written\"}", 1020.0),
-        ("riot_keys_total{outcome=\"failed\"}", 0.0),
-        ("riot_keys_in_flight", 0.0),
-        ("riot_written_keys_total{type=\"string\"}", 1000.0),
-        ("riot_written_keys_total{type=\"hash\"}", 10.0),
-        ("riot_written_keys_total{type=\"stream\"}", 10.0),
-        ("riot_written_bytes_total{type=\"string\"}", 50_000.0),
-        ("riot_read_bytes_total{type=\"string\"}", 50_000.0),
-        ("riot_read_keys_total{type=\"set\"}", 0.0),
-        ("riot_keys_compared_total", 1020.0),
-        ("riot_differences_total{kind=\"missing\"}", 0.0),
-        ("riot_queue_keys{queue=\"read\"}", 0.0),
-        ("riot_memory_held_bytes", 0.0),
+        ("riot_runs_total", 1),
+        ("riot_ready", 1),
+        ("riot_source_keys", 1020),
+        ("riot_keys_taken_total{origin=\"scan\"}", 1020),
+        ("riot_keys_total{outcome=\"written\"}", 1020),
+        ("riot_keys_total{outcome=\"failed\"}", 0),
+        ("riot_keys_in_flight", 0),
+        ("riot_written_keys_total{type=\"string\"}", 1000),
+        ("riot_written_keys_total{type=\"hash\"}", 10),
+        ("riot_written_keys_total{type=\"stream\"}", 10),
+        ("riot_written_bytes_total{type=\"string\"}", 50_000),
+        ("riot_read_bytes_total{type=\"string\"}", 50_000),
+        ("riot_read_keys_total{type=\"set\"}", 0),
+        ("riot_keys_compared_total", 1020),
+        ("riot_differences_total{kind=\"missing\"}", 0),
+        ("riot_queue_keys{queue=\"read\"}", 0),
+        ("riot_memory_held_bytes", 0),
     ] {
-        assert_eq!(scrape.value(series), value, "{series}\n{}", scrape.text);
+        assert_eq!(scrape.count(series), value, "{series}\n{}", scrape.text);
     }
     let round_trips = scrape.sum("riot_round_trip_seconds_count");
-    assert!(round_trips > 2.0, "{}", scrape.text);
+    assert!(round_trips > 2, "{}", scrape.text);
     running.signal("TERM");
     running.finish().exits(0);
     data::assert_same(&source, &target);
@@ -73,12 +73,12 @@ fn counters_go_on_from_round_to_round() {
         .words(["--repeat", "10ms"])
         .spawn();
     let address = address(&mut running);
-    let mut before = 0.0;
+    let mut before = 0;
     until(&address, "five rounds", |scrape| {
         scrape.find("riot_runs_total").unwrap_or(0.0) >= 5.0
     });
     until(&address, "the rounds are added up", |scrape| {
-        scrape.sum("riot_written_keys_total") >= 500.0
+        scrape.sum("riot_written_keys_total") >= 500
     });
     for _ in 0..20 {
         let now = until(&address, "a scrape", |_| true).sum("riot_written_keys_total");
@@ -107,19 +107,14 @@ fn a_comparison_tells_its_differences_by_kind() {
         .spawn();
     let address = address(&mut running);
     let scrape = until(&address, "the round is over", |scrape| {
-        scrape.find("riot_phase{phase=\"done\"}") == Some(1.0)
+        scrape.is("riot_phase{phase=\"done\"}", 1)
     });
-    for (kind, count) in [
-        ("missing", 3.0),
-        ("value", 1.0),
-        ("ttl", 1.0),
-        ("type", 0.0),
-    ] {
+    for (kind, count) in [("missing", 3), ("value", 1), ("ttl", 1), ("type", 0)] {
         let series = format!("riot_differences_total{{kind=\"{kind}\"}}");
-        assert_eq!(scrape.value(&series), count, "{series}");
+        assert_eq!(scrape.count(&series), count, "{series}");
     }
-    assert_eq!(scrape.value("riot_keys_compared_total"), 100.0);
-    assert_eq!(scrape.sum("riot_keys_total"), 0.0);
+    assert_eq!(scrape.count("riot_keys_compared_total"), 100);
+    assert_eq!(scrape.sum("riot_keys_total"), 0);
     running.signal("TERM");
     running.finish().exits(1);
 }
@@ -138,19 +133,19 @@ fn a_full_target_is_told_by_failed_keys_and_classes_of_errors() {
         .spawn();
     let address = address(&mut running);
     let scrape = until(&address, "the round is over", |scrape| {
-        scrape.find("riot_phase{phase=\"done\"}") == Some(1.0)
+        scrape.is("riot_phase{phase=\"done\"}", 1)
     });
-    assert_eq!(scrape.value("riot_keys_failed_total{step=\"write\"}"), 50.0);
-    assert_eq!(scrape.value("riot_keys_failed_total{step=\"read\"}"), 0.0);
-    assert_eq!(scrape.value("riot_keys_total{outcome=\"failed\"}"), 50.0);
+    assert_eq!(scrape.count("riot_keys_failed_total{step=\"write\"}"), 50);
+    assert_eq!(scrape.count("riot_keys_failed_total{step=\"read\"}"), 0);
+    assert_eq!(scrape.count("riot_keys_total{outcome=\"failed\"}"), 50);
     let errors = |side: &str, class: &str| {
-        scrape.value(&format!(
+        scrape.count(&format!(
             "riot_errors_total{{class=\"{class}\",side=\"{side}\"}}"
         ))
     };
-    assert!(errors("target", "transient") >= 100.0, "{}", scrape.text);
-    assert_eq!(errors("source", "transient"), 0.0);
-    assert_eq!(scrape.value("riot_retries_total"), 50.0);
+    assert!(errors("target", "transient") >= 100, "{}", scrape.text);
+    assert_eq!(errors("source", "transient"), 0);
+    assert_eq!(scrape.count("riot_retries_total"), 50);
     running.signal("TERM");
     running.finish().exits(1);
 }
@@ -178,26 +173,26 @@ fn lost_connections_are_counted_and_nothing_is_left_in_flight() {
         });
         to_target.accept();
         until(&address, "the target is back", |scrape| {
-            scrape.value("riot_connections_away{side=\"target\"}") == 0.0
+            scrape.is("riot_connections_away{side=\"target\"}", 0)
                 && scrape.value("riot_reconnects_total{side=\"target\"}") >= 1.0
         });
         to_source.cut();
         until(&address, "the gap is counted and closed", |scrape| {
             scrape.value("riot_gaps_total") >= 1.0
-                && scrape.value("riot_gaps_open") == 0.0
+                && scrape.is("riot_gaps_open", 0)
                 && scrape.value("riot_reconnects_total{side=\"source\"}") >= 1.0
         });
         progress.more(1000);
     });
     done.settle(&source);
     let scrape = until(&address, "all that changed is written", |scrape| {
-        scrape.value("riot_changed_keys") == 0.0
-            && scrape.value("riot_keys_in_flight") == 0.0
-            && scrape.value("riot_current_lag_seconds") == 0.0
+        scrape.is("riot_changed_keys", 0)
+            && scrape.is("riot_keys_in_flight", 0)
+            && scrape.is("riot_current_lag_seconds", 0)
     });
     assert_eq!(
         scrape.sum("riot_written_keys_total"),
-        scrape.value("riot_keys_total{outcome=\"written\"}")
+        scrape.count("riot_keys_total{outcome=\"written\"}")
     );
     let output = end(running);
     let report = Report::of(&output);
@@ -239,10 +234,10 @@ fn no_fate_leaves_a_changed_key_in_flight() {
         scrape.value("riot_keys_failed_total{step=\"write\"}") >= 200.0
             && scrape.value("riot_keys_copied_by_type_total{size=\"whole\"}") >= 1.0
             && scrape.value("riot_keys_copied_by_type_total{size=\"chunks\"}") >= 1.0
-            && scrape.sum("riot_keys_skipped_total") >= 1.0
-            && scrape.value("riot_changed_keys") == 0.0
-            && scrape.value("riot_keys_in_flight") == 0.0
-            && scrape.value("riot_current_lag_seconds") == 0.0
+            && scrape.sum("riot_keys_skipped_total") >= 1
+            && scrape.is("riot_changed_keys", 0)
+            && scrape.is("riot_keys_in_flight", 0)
+            && scrape.is("riot_current_lag_seconds", 0)
     });
     assert!(scrape.value("riot_lag_seconds_count") >= 200.0);
     assert!(
@@ -269,8 +264,8 @@ fn a_dry_run_leaves_nothing_in_flight_and_is_never_ready() {
     }
     until(&address, "what changed was read", |scrape| {
         scrape.value("riot_keys_skipped_total{reason=\"dry_run\"}") >= 150.0
-            && scrape.value("riot_keys_in_flight") == 0.0
-            && scrape.value("riot_current_lag_seconds") == 0.0
+            && scrape.is("riot_keys_in_flight", 0)
+            && scrape.is("riot_current_lag_seconds", 0)
     });
     let answer = super::http::get(&address, "/readyz");
     assert_eq!(answer.body, "not ready: dry run: nothing is written\n");

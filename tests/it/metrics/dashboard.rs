@@ -132,7 +132,7 @@ fn a_real_prometheus_answers_every_query_of_the_dashboard_and_of_the_alerts() {
     let prometheus = Prometheus::scraping(&address);
     load.during(&source, Duration::ZERO, |_| {
         until(&address, "the run is ready", |scrape| {
-            scrape.find("riot_ready") == Some(1.0)
+            scrape.is("riot_ready", 1)
         });
         wait::until("prometheus finds the run healthy", || {
             let targets = prometheus.api("targets?state=active");
@@ -175,13 +175,10 @@ fn a_real_prometheus_answers_every_query_of_the_dashboard_and_of_the_alerts() {
     running.finish().exits(1);
     let value: Option<String> = target.run("GET forbidden");
     assert_eq!(value, None);
-    data::differences(
-        &data::snapshot(&source, 0),
-        &data::snapshot(&target, 0),
-        1000,
-    )
-    .iter()
-    .for_each(|line| assert!(line.contains("forbidden"), "{line}"));
+    let (here, there) = (data::snapshot(&source, 0), data::snapshot(&target, 0));
+    for line in data::differences(&here, &there, 1000) {
+        assert!(line.contains("forbidden"), "{line}");
+    }
     // The run is over: that is an alert, and its expression has data now.
     wait::until("prometheus misses the run", || {
         (!prometheus.query("up{job=\"riot\"} == 0").is_empty()).then_some(())

@@ -78,7 +78,7 @@ fn what_is_told_before_both_sides_are_reached_has_its_form() {
     let address = address(&mut running);
     let scrape = Scrape::of(&address);
     promtool(&["check", "metrics"], &scrape.text);
-    assert_eq!(scrape.value("riot_phase{phase=\"connecting\"}"), 1.0);
+    assert_eq!(scrape.count("riot_phase{phase=\"connecting\"}"), 1);
     assert_eq!(scrape.find("riot_keys_in_flight"), None);
     target.resume();
     running.finish().exits(0);

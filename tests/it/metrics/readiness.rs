@@ -48,7 +48,7 @@ fn a_live_run_is_ready_after_its_scan_and_while_the_target_keeps_up() {
     let form = regex::Regex::new(r"^not ready: lag \d+\.\d s\n$").unwrap();
     assert!(form.is_match(&why), "{why:?}");
     let first = until(&address, "it is told", |scrape| {
-        scrape.value("riot_current_lag_seconds") >= 0.5 && scrape.value("riot_ready") == 0.0
+        scrape.value("riot_current_lag_seconds") >= 0.5 && scrape.is("riot_ready", 0)
     });
     until(&address, "the lag grows", |scrape| {
         scrape.value("riot_current_lag_seconds") > first.value("riot_current_lag_seconds") + 0.3
@@ -136,4 +136,22 @@ fn a_comparison_is_not_ready_before_its_end() {
     answers(&address, 200, "ready: both sides were compared");
     running.signal("TERM");
     running.finish().exits(0);
+}
+
+#[test]
+fn a_source_that_hangs_is_not_taken_for_one_without_changes() {
+    let (source, target) = (
+        Server::start(Version::Redis70),
+        Server::start(Version::Redis70),
+    );
+    let mut running = live("tracking", &source.uri(), &target.uri())
+        .words(ANYWHERE)
+        .spawn();
+    let address = address(&mut running);
+    assert_eq!(answers(&address, 200, ""), "ready\n");
+    source.pause();
+    answers(&address, 503, "cannot be asked");
+    source.resume();
+    assert_eq!(answers(&address, 200, ""), "ready\n");
+    end(running).exits(0);
 }

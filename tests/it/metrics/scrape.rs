@@ -9,7 +9,7 @@ use super::http;
 pub(super) struct Scrape {
     pub(super) text: String,
     /// Values by name and labels, as they stand in the text.
-    samples: BTreeMap<String, f64>,
+    samples: BTreeMap<String, String>,
 }
 
 impl Scrape {
@@ -21,7 +21,7 @@ impl Scrape {
         let samples = answer.body.lines().filter(|line| !line.starts_with('#'));
         let samples = samples.map(|line| {
             let (series, value) = line.rsplit_once(' ').unwrap();
-            (series.to_owned(), value.parse().unwrap())
+            (series.to_owned(), value.to_owned())
         });
         Self {
             samples: samples.collect(),
@@ -31,7 +31,8 @@ impl Scrape {
 
     /// The value of one series; `None` where it is not told.
     pub(super) fn find(&self, series: &str) -> Option<f64> {
-        self.samples.get(series).copied()
+        let value = self.samples.get(series)?;
+        Some(value.parse().unwrap())
     }
 
     /// The value of one series.
@@ -41,18 +42,32 @@ impl Scrape {
             .unwrap_or_else(|| panic!("{series} is not in\n{}", self.text))
     }
 
-    /// The sum of all series of one name; 0 where there is none.
-    pub(super) fn sum(&self, name: &str) -> f64 {
+    /// The value of one series, which is a whole number.
+    #[track_caller]
+    pub(super) fn count(&self, series: &str) -> u64 {
+        self.value(series);
+        whole(&self.samples[series])
+    }
+
+    /// Whether one series is told, with this value.
+    pub(super) fn is(&self, series: &str, count: u64) -> bool {
+        let value = self.samples.get(series);
+        value.is_some_and(|value| digits(value) == count.to_string())
+    }
+
+    /// The sum of all series of one name, which are whole numbers; 0 where there is none.
+    pub(super) fn sum(&self, name: &str) -> u64 {
         let of_name = |series: &str| series.split('{').next() == Some(name);
         let samples = self.samples.iter();
         samples
             .filter(|(series, _)| of_name(series))
-            .map(|(_, value)| value)
+            .map(|(_, value)| whole(value))
             .sum()
     }
 
     /// Every metric with its type and the names of its labels.
     pub(super) fn metrics(&self) -> BTreeMap<String, (String, BTreeSet<String>)> {
+        let form = regex::Regex::new(r#"([a-z_]+)="[^"]*""#).unwrap();
         let types = self
             .text
             .lines()
@@ -71,7 +86,6 @@ impl Scrape {
                     if !part.is_some_and(|part| parts.contains(&part)) {
                         continue;
                     }
-                    let form = regex::Regex::new(r#"([a-z_]+)="[^"]*""#).unwrap();
                     let found = form.captures_iter(series);
                     labels.extend(found.map(|label| label[1].to_owned()));
                 }
@@ -80,4 +94,16 @@ impl Scrape {
             })
             .collect()
     }
+}
+
+/// A value, which is a whole number.
+#[track_caller]
+fn whole(value: &str) -> u64 {
+    let number = digits(value).parse();
+    number.unwrap_or_else(|_| panic!("{value} is no whole number"))
+}
+
+/// Gauges are told with a point, whole or not.
+fn digits(value: &str) -> &str {
+    value.strip_suffix(".0").unwrap_or(value)
 }

@@ -94,7 +94,7 @@ fn nobody_waits_for_scrapers_that_say_nothing_or_do_not_read() {
         .collect();
     scanned(&mut running);
     until(&address, "others are answered", |scrape| {
-        scrape.value("riot_ready") == 1.0
+        scrape.is("riot_ready", 1)
     });
     // The oldest have made room for the newer ones.
     let first = held.first_mut().unwrap();
@@ -171,7 +171,7 @@ fn every_form_of_an_address_is_listened_on() {
             .spawn();
         running.wait_for(&format!(":{port}/metrics\n"));
         let scrape = Scrape::of(&format!("{reached}:{port}"));
-        assert_eq!(scrape.sum("riot_build_info"), 1.0);
+        assert_eq!(scrape.sum("riot_build_info"), 1);
         end(running).exits(0);
     }
 }
