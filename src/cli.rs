@@ -14,7 +14,7 @@ use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 pub use completion::{Completion, script};
 pub use connect::{Bare, SourceSide, TargetSide};
 pub use job::{Changes, Checking, Job, Keys, Pace, Trouble};
-pub use later::{Foreign, Later, Unread};
+pub use later::{Foreign, Later};
 pub use live::Live;
 pub use ping::Ping;
 
@@ -172,11 +172,11 @@ pub struct Global {
     /// End the run when a connection is lost, instead of connecting again
     #[arg(long, global = true)]
     pub no_auto_reconnect: bool,
-    /// Serve Prometheus metrics.
-    #[arg(long, value_name = "HOST:PORT", global = true, hide = true)]
+    /// Serve metrics for Prometheus at /metrics, and /healthz and /readyz
+    #[arg(long, value_name = "HOST:PORT", global = true)]
     pub metrics: Option<String>,
-    /// Lag under which /readyz answers yes.
-    #[arg(long, value_name = "DURATION", global = true, hide = true)]
+    /// /readyz says yes while no change waits for so long [default: 1s]
+    #[arg(long, value_name = "DURATION", global = true)]
     pub ready_lag: Option<String>,
     /// Java logger names.
     #[arg(long, value_name = "LOGGERS", global = true, hide = true)]

@@ -29,6 +29,8 @@ pub struct Config {
     pub verification: Verification,
     /// Bars, logs and the report.
     pub console: Console,
+    /// Where metrics are served; `None` is nowhere.
+    pub metrics: Option<Metrics>,
 }
 
 /// What the run does.
@@ -453,6 +455,17 @@ pub struct Console {
     pub report: ReportFormat,
     /// Latency of commands in the report and the log lines.
     pub latency: bool,
+}
+
+/// Where metrics are served, and when the target counts as ready.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Metrics {
+    /// A name or an address; empty is every address of this machine.
+    pub host: String,
+    /// The port; 0 is one that is free.
+    pub port: u16,
+    /// The target is ready while no change has waited for so long.
+    pub ready_lag: Duration,
 }
 
 /// How progress is shown on standard error.

@@ -15,7 +15,7 @@
 //! - [`run`]: the program from its words to its exit status
 //! - [`cli`], [`resolve`]: what was typed, and what it means
 //! - [`replicate`], [`live`], [`compare`]: the commands; [`copy`]: the lanes that all copy with; [`session`]: what all stand on
-//! - [`check`]: whether a run could start; [`ping`]: round trips to one server
+//! - [`check`]: whether a run could start; [`ping`]: round trips to one server; [`metrics`]: what Prometheus is told of a run
 //! - [`stage`]: scan, [`watch`](stage::watch), read, write, [`carry`](stage::carry), verify: one stage a file, none imports another
 //! - [`follow`], [`changed`]: what the lanes of a live run share, first of all the set of changed keys
 //! - [`types`]: values by their types: read whole or in chunks, compared, copied
@@ -43,6 +43,7 @@ pub mod filter;
 pub mod follow;
 pub mod live;
 pub mod logging;
+pub mod metrics;
 pub mod nodes;
 pub mod output;
 pub mod ping;

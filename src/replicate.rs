@@ -5,6 +5,7 @@ use crate::config::{Command, Config, Depth};
 use crate::copy;
 use crate::error::RunError;
 use crate::live;
+use crate::metrics::Board;
 use crate::output::Printer;
 use crate::session::{Outcome, Session};
 use crate::signal::Stop;
@@ -12,7 +13,12 @@ use crate::stage::scan::Ended;
 use crate::stats::Phase;
 
 /// Runs replicate or compare as the configuration says.
-pub async fn run(config: &Config, printer: &Printer, stop: &Stop) -> Result<Outcome, RunError> {
+pub async fn run(
+    config: &Config,
+    printer: &Printer,
+    board: &Board,
+    stop: &Stop,
+) -> Result<Outcome, RunError> {
     loop {
         // A live run decides itself what the wish to stop means to each of its parts.
         let inner = if config.live.is_some() {
@@ -21,6 +27,7 @@ pub async fn run(config: &Config, printer: &Printer, stop: &Stop) -> Result<Outc
             stop.clone()
         };
         let session = Session::start(config, printer, &inner).await?;
+        board.begin(config, session.context.clone());
         let outcome = session.watch(Box::pin(once(&session, stop))).await;
         let outcome = session.close(outcome)?;
         let Some(pause) = config.flow.repeat else {

@@ -10,6 +10,7 @@ mod flow;
 mod glob;
 mod keys;
 mod live;
+mod metrics;
 mod ping;
 mod prompt;
 mod refuse;
@@ -256,6 +257,16 @@ pub fn resolve(typed: Cli, surroundings: &Surroundings<'_>) -> Result<Parsed, Us
         bare,
         command,
     } = typed;
+    let runs = matches!(
+        command,
+        None | Some(cli::Command::Replicate(_) | cli::Command::Compare(_))
+    );
+    if !runs && global.metrics.is_some() {
+        return Err(UsageError::new(
+            "--metrics",
+            "is of riot replicate and riot compare: nothing else has metrics",
+        ));
+    }
     let (command, job, checks) = match command {
         Some(cli::Command::Replicate(job)) => (Command::Replicate, job, false),
         Some(cli::Command::Compare(job)) => (Command::Compare, job, false),
@@ -298,6 +309,7 @@ fn run(
     let mode = refuse::job(command, &mut job)?;
     let command = mode.command();
     let console = console::resolve(global, surroundings.terminal, &mut notices)?;
+    let metrics = metrics::resolve(global, &mut notices)?;
     let (source_words, target_words) = sides(&job, bare)?;
     let shard = shard::resolve(job.keys.shard.as_deref(), surroundings, &mut notices)?;
     let selection = keys::resolve(&job.keys, shard.as_ref(), &mut notices)?;
@@ -355,6 +367,7 @@ fn run(
             live,
             verification,
             console,
+            metrics,
         },
         notices,
     ))

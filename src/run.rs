@@ -3,11 +3,13 @@
 use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use crate::check::{self, Verdict};
 use crate::config::{Config, Console};
 use crate::error::RunError;
 use crate::logging;
+use crate::metrics::{self, Board};
 use crate::output::Printer;
 use crate::ping::{self, Ended, Ping};
 use crate::replicate;
@@ -35,7 +37,9 @@ pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
             let _ = std::io::stderr().write_all(stderr.as_bytes());
             ExitCode::from(status)
         }
-        Parsed::Run { config, notices } => ExitCode::from(go(&Task::Run(&config), &notices)),
+        Parsed::Run { config, notices } => {
+            ExitCode::from(go(&Task::Run(&config, Arc::default()), &notices))
+        }
         Parsed::Check { config, notices } => ExitCode::from(go(&Task::Check(&config), &notices)),
         Parsed::Ping { ping, notices } => ExitCode::from(go(&Task::Ping(&ping), &notices)),
     }
@@ -43,7 +47,7 @@ pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
 
 /// What is to be done.
 enum Task<'a> {
-    Run(&'a Config),
+    Run(&'a Config, Arc<Board>),
     Check(&'a Config),
     Ping(&'a Ping),
 }
@@ -51,7 +55,7 @@ enum Task<'a> {
 impl Task<'_> {
     fn console(&self) -> &Console {
         match self {
-            Self::Run(config) | Self::Check(config) => &config.console,
+            Self::Run(config, _) | Self::Check(config) => &config.console,
             Self::Ping(ping) => &ping.console,
         }
     }
@@ -59,7 +63,7 @@ impl Task<'_> {
     /// Does it, to its exit status.
     async fn run(&self, printer: &Printer, stop: &Stop) -> Result<u8, RunError> {
         Ok(match self {
-            Self::Run(config) => match replicate::run(config, printer, stop).await? {
+            Self::Run(config, board) => match replicate::run(config, printer, board, stop).await? {
                 Outcome::Equal => 0,
                 Outcome::Different => DIFFERENT,
                 Outcome::Interrupted => INTERRUPTED,
@@ -91,6 +95,17 @@ fn go(task: &Task<'_>, notices: &[String]) -> u8 {
     for notice in notices {
         printer.line(notice);
     }
+    if let Task::Run(config, board) = task
+        && let Some(wanted) = &config.metrics
+    {
+        match metrics::serve(wanted, board.clone()) {
+            Ok(address) => printer.line(&format!("metrics: http://{address}/metrics")),
+            Err(why) => {
+                printer.line(&format!("error: {why}"));
+                return UNUSABLE;
+            }
+        }
+    }
     let ended = runtime(task)
         .map_err(anyhow::Error::from)
         .and_then(|runtime| runtime.block_on(until_done(task, &printer)));
@@ -112,7 +127,7 @@ fn go(task: &Task<'_>, notices: &[String]) -> u8 {
 /// One thread serves ten lanes of plain connections; encryption is worth a second.
 fn runtime(task: &Task<'_>) -> std::io::Result<tokio::runtime::Runtime> {
     let encrypted = match task {
-        Task::Run(config) => config.source.tls.is_some() || config.target.tls.is_some(),
+        Task::Run(config, _) => config.source.tls.is_some() || config.target.tls.is_some(),
         Task::Check(_) | Task::Ping(_) => false,
     };
     if encrypted {
@@ -141,7 +156,7 @@ async fn until_done(task: &Task<'_>, printer: &Printer) -> anyhow::Result<u8> {
                     printer.finish_phase();
                     return Err(RunError::Aborted.into());
                 }
-                if matches!(task, Task::Run(_)) {
+                if matches!(task, Task::Run(..)) {
                     printer.line("stopping: what was taken in is written first; once more to abort");
                 }
                 stop.drain();

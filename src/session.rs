@@ -91,7 +91,11 @@ impl<'a> Session<'a> {
             config.source.database,
             config.target.database,
         );
-        let stats = Arc::new(Stats::new(config.console.latency));
+        let mut stats = Stats::new(config.console.latency);
+        if config.metrics.is_some() {
+            stats = stats.keeping_latency();
+        }
+        let stats = Arc::new(stats);
         let source = reach(
             &config.source,
             source_needs(config, &rename),

@@ -22,13 +22,13 @@ use tracing::{error, info};
 
 use crate::clock::Clocks;
 use crate::config::{Carriage, Flow, Side, SkipLimit};
-use crate::entry::{Cause, Entry, Key, Value};
+use crate::entry::{Cause, Entry, Key, Mark, Value};
 use crate::error::RunError;
 use crate::follow::Follow;
 use crate::output::KEYS;
-use crate::queue::Budget;
+use crate::queue::{Budget, Queues};
 use crate::signal::Stop;
-use crate::stats::{Stats, Step};
+use crate::stats::{Kind, SkipReason, Stats, Step, Tally};
 use crate::text::printable;
 
 /// What all stages of one run share.
@@ -40,6 +40,8 @@ pub struct Context {
     pub flow: Flow,
     /// Bytes of values.
     pub budget: Budget,
+    /// The queues between the lanes.
+    pub queues: Queues,
     /// Both servers' clocks.
     pub clocks: Clocks,
     /// The wish to stop.
@@ -71,6 +73,7 @@ impl Context {
             stats,
             flow,
             budget,
+            queues: Queues::default(),
             clocks: Clocks::default(),
             stop,
             follow,
@@ -181,17 +184,31 @@ impl Context {
 
     /// Entries that the target has, or that newer ones stand for.
     fn succeed(&self, entries: &[Entry]) {
+        self.succeed_as(Kind::Other, entries);
+    }
+
+    /// The same; `kind` is the type of what was copied by the commands of its type.
+    fn succeed_as(&self, kind: Kind, entries: &[Entry]) {
         if let Some(follow) = &self.follow {
             follow.written(&self.stats.live, entries);
         }
-        let deleted = entries
-            .iter()
-            .filter(|entry| entry.value == Value::Gone)
-            .count();
-        let bytes: usize = entries.iter().map(Entry::value_len).sum();
-        self.stats.written((entries.len() - deleted) as u64);
-        self.stats.wrote_bytes(bytes as u64);
-        self.stats.deleted(deleted as u64);
+        let mut tally = Tally::default();
+        let mut deleted = 0;
+        for entry in entries {
+            let kind = match &entry.value {
+                Value::Gone => {
+                    deleted += 1;
+                    continue;
+                }
+                Value::Text(_) => Kind::String,
+                Value::Payload(payload) => Kind::of_payload(payload),
+                Value::ByType(_) => kind,
+                Value::Unwanted | Value::Doubtful => Kind::Other,
+            };
+            tally.add(kind, entry.value_len() as u64);
+        }
+        self.stats.wrote(&tally);
+        self.stats.deleted(deleted);
         if !self.takes_payloads.load(Ordering::Relaxed)
             && entries
                 .iter()
@@ -206,8 +223,22 @@ impl Context {
         }
     }
 
+    /// A key that is left out.
+    fn skip(&self, reason: SkipReason, key: &Key) {
+        self.stats.skipped(reason, 1);
+        self.ended(std::iter::once(key.mark));
+    }
+
+    /// Keys of these marks are neither written nor deleted.
+    fn ended(&self, marks: impl Iterator<Item = Mark>) {
+        if let Some(follow) = &self.follow {
+            follow.flight.ended(marks);
+        }
+    }
+
     /// A key failed for good: counted, named, and held against `--skip`.
-    pub fn fail(&self, side: Side, key: &[u8], message: &str) {
+    pub fn fail(&self, side: Side, key: &[u8], mark: Mark, message: &str) {
+        self.ended(std::iter::once(mark));
         let (step, failures, limit) = match side {
             Side::Source => (Step::Read, &self.read_failures, self.flow.read_skip),
             Side::Target => (Step::Write, &self.write_failures, self.flow.write_skip),

@@ -1,22 +1,30 @@
 //! What happened so far: counters that every stage adds to.
 
+mod kind;
 mod latency;
 mod live;
 mod process;
 mod summary;
+mod times;
+mod trouble;
 mod waits;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use self::kind::Tallies;
+pub use self::kind::{Kind, Tally};
 use self::latency::Histograms;
 pub use self::live::{Gap, HotKey, Live, LiveSummary};
-pub use self::process::{cpu_time, peak_memory};
+pub use self::process::{cpu_time, peak_memory, resident_memory};
 pub use self::summary::{
     Counts, Difference, DifferenceKind, Differences, Failure, Latencies, Latency, Phase,
     Reconnects, SkipReason, Skipped, Step, Summary,
 };
+pub use self::times::{Command, Times};
+pub use self::trouble::Away;
+use self::trouble::Troubles;
 pub use self::waits::Wait;
 use crate::config::Side;
 
@@ -31,6 +39,11 @@ pub struct Stats {
     started: Instant,
     latency: Option<Mutex<Histograms>>,
     waits: waits::Waits,
+    /// Latency is for the report, too.
+    reports_latency: bool,
+    read: Tallies,
+    wrote: Tallies,
+    troubles: Troubles,
     marks: Mutex<Marks>,
     /// Keys that the source is thought to have; [`UNKNOWN`] where nobody knows.
     total_keys: AtomicU64,
@@ -48,6 +61,7 @@ pub struct Stats {
     skipped_empty_stream: AtomicU64,
     skipped_gone: AtomicU64,
     failed: AtomicU64,
+    failed_reads: AtomicU64,
     bytes_read: AtomicU64,
     bytes_written: AtomicU64,
     retries: AtomicU64,
@@ -118,6 +132,10 @@ impl Stats {
             started: now,
             latency: latency.then(Mutex::default),
             waits: waits::Waits::default(),
+            reports_latency: latency,
+            read: Tallies::default(),
+            wrote: Tallies::default(),
+            troubles: Troubles::default(),
             marks: Mutex::new(Marks {
                 phase: Phase::Connecting,
                 since: now,
@@ -142,6 +160,7 @@ impl Stats {
             skipped_empty_stream: AtomicU64::default(),
             skipped_gone: AtomicU64::default(),
             failed: AtomicU64::default(),
+            failed_reads: AtomicU64::default(),
             bytes_read: AtomicU64::default(),
             bytes_written: AtomicU64::default(),
             retries: AtomicU64::default(),
@@ -244,6 +263,9 @@ impl Stats {
             Step::Compare => &self.compare_failed,
         }
         .fetch_add(1, Relaxed);
+        if step == Step::Read {
+            self.failed_reads.fetch_add(1, Relaxed);
+        }
         let mut failures = lock(&self.failures);
         if failures.len() < KEPT {
             failures.push(Failure {
@@ -381,6 +403,7 @@ impl Stats {
                 gone: get(&self.skipped_gone),
             },
             failed: get(&self.failed),
+            failed_reads: get(&self.failed_reads),
             bytes_read: get(&self.bytes_read),
             bytes_written: get(&self.bytes_written),
             retries: get(&self.retries),

@@ -62,6 +62,11 @@ need_test_servers() {
   unpack "$folder" valkey81 trixie valkey
 }
 
+# What the metrics are held against: a real Prometheus, and promtool, which comes with it.
+need_prometheus() {
+  if ! command -v prometheus >/dev/null || ! command -v promtool >/dev/null; then apt_install prometheus; fi
+}
+
 # unpack FOLDER NAME SUITE KIND: once; an unpacked server that no longer starts is unpacked again.
 unpack() {
   local program=$1/$2/run/$4-server

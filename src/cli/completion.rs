@@ -119,7 +119,7 @@ mod tests {
         };
         let words = ["riot", "replicate"].iter().chain(words);
         match parse(words.map(OsString::from), &surroundings) {
-            Parsed::Run { .. } => String::new(),
+            Parsed::Run { .. } | Parsed::Check { .. } | Parsed::Ping { .. } => String::new(),
             Parsed::Exit { stderr, .. } => stderr,
         }
     }

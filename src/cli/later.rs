@@ -46,11 +46,3 @@ pub struct Foreign {
     #[arg(long, alias = "notif-queue", hide = true)]
     pub notification_queue: Option<OsString>,
 }
-
-/// The words after a command that is refused whole.
-#[derive(Debug, Args)]
-pub struct Unread {
-    /// Not read
-    #[arg(num_args = 0.., trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
-    words: Vec<super::Hidden>,
-}

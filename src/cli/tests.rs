@@ -62,6 +62,8 @@ fn the_program_has_a_help() {
                                       [default: text]
       -l, --latency                   Report p50, p99 and the longest time of each command on each side
           --no-auto-reconnect         End the run when a connection is lost, instead of connecting again
+          --metrics <HOST:PORT>       Serve metrics for Prometheus at /metrics, and /healthz and /readyz
+          --ready-lag <DURATION>      /readyz says yes while no change waits for so long [default: 1s]
 
     One side, as RIOT 3 has it (before the command the source, after it the target):
       -u, --uri <URI>               Server URI

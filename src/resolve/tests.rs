@@ -3,6 +3,7 @@
 mod by_type;
 mod cluster;
 mod live;
+mod metrics;
 mod refusals;
 mod secrets;
 mod shards;

@@ -369,9 +369,12 @@ impl WriteLane {
     /// `--dry-run`: everything is read, nothing is written.
     async fn discard(mut self) -> anyhow::Result<()> {
         while let Some(parcel) = self.input.receive().await {
+            let entries = &parcel.entries;
             self.context
                 .stats
-                .skipped(SkipReason::DryRun, parcel.entries.len() as u64);
+                .skipped(SkipReason::DryRun, entries.len() as u64);
+            self.context
+                .ended(entries.iter().map(|entry| entry.key.mark));
         }
         Ok(())
     }

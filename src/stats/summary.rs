@@ -148,6 +148,9 @@ pub struct Counts {
     pub skipped: Skipped,
     /// Keys that failed for good in reading or writing.
     pub failed: u64,
+    /// Those of them that failed in reading.
+    #[serde(skip)]
+    pub failed_reads: u64,
     /// Bytes from the source.
     pub bytes_read: u64,
     /// Bytes to the target.

@@ -155,12 +155,16 @@ impl Link {
     pub async fn open(&self) -> Result<Connection, RunError> {
         match self.try_open().await {
             Ok(connection) => Ok(connection),
-            Err(error) => self.wait(&error.to_string()).await,
+            Err(error) => {
+                self.stats.disconnected(self.endpoint.side);
+                self.wait(&error.to_string()).await
+            }
         }
     }
 
     /// Opens a connection again after one was lost.
     pub async fn reopen(&self, why: &Lost) -> Result<Connection, RunError> {
+        self.stats.disconnected(self.endpoint.side);
         if !self.reconnects {
             return Err(self.unusable(&format!("{why}, and --no-auto-reconnect was given")));
         }
@@ -169,6 +173,7 @@ impl Link {
     }
 
     async fn wait(&self, why: &str) -> Result<Connection, RunError> {
+        let _away = self.stats.away(self.endpoint.side);
         let start = Instant::now();
         let mut backoff = Backoff::default();
         let mut why = why.to_owned();
@@ -195,7 +200,10 @@ impl Link {
                     );
                     return Ok(connection);
                 }
-                Err(error) => why = error.to_string(),
+                Err(error) => {
+                    self.stats.disconnected(self.endpoint.side);
+                    why = error.to_string();
+                }
             }
             if start.elapsed() > self.patience {
                 let patience = self.patience.as_secs();

@@ -38,6 +38,7 @@ mod lanes;
 mod live;
 mod manual;
 mod memory;
+mod metrics;
 mod output;
 mod ping;
 mod repair;

@@ -420,18 +420,12 @@ fn errors_of_live() {
 #[test]
 fn what_comes_later_is_refused_by_name() {
     insta::assert_snapshot!(errors(&[
-        "riot --metrics :9000 replicate a b",
-        "riot replicate a b --ready-lag 1s",
         "riot replicate a b --state f",
         "riot replicate a b --source-db 0-15",
         "riot replicate a/1,3 b",
         "riot -n all replicate -h b",
         "riot replicate a b --db-map 1=2",
     ]), @"
-    riot --metrics :9000 replicate a b
-      error: --metrics: this version of riot does not have metrics yet
-    riot replicate a b --ready-lag 1s
-      error: --ready-lag: this version of riot does not have metrics yet
     riot replicate a b --state f
       error: --state: this version of riot does not have resuming a snapshot yet
     riot replicate a b --source-db 0-15

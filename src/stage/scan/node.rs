@@ -12,7 +12,7 @@ use super::{Ended, Purpose, Sieve};
 use crate::changed::Overflow;
 use crate::deal::Inlets;
 use crate::entry::{Cause, Key, Mark};
-use crate::error::{Lost, RunError};
+use crate::error::{Class, Lost, RunError, classify};
 use crate::signal::Stop;
 use crate::slots::{SlotSet, slot};
 use crate::stage::Context;
@@ -112,8 +112,10 @@ impl NodeScan {
                     }
                 }
                 Err(Missed::Lost(lost)) => self.again(&mut connection, &mut cursor, &lost).await?,
-                Err(Missed::Refused(error)) => match crate::error::classify(error.as_bytes()) {
-                    crate::error::Class::Transient => {
+                Err(Missed::Refused(error)) => match classify(error.as_bytes()) {
+                    Class::Transient => {
+                        let side = self.link.endpoint().side;
+                        self.common.context.stats.erred(side, Class::Transient);
                         let lost = Lost::Io(std::io::Error::other(error));
                         self.again(&mut connection, &mut cursor, &lost).await?;
                     }
@@ -251,6 +253,9 @@ impl NodeScan {
         let taken = keys.len() as u64;
         if self.common.purpose == Purpose::Replicate {
             context.stats.scanned(taken);
+            if let Some(follow) = &context.follow {
+                follow.flight.took(keys.iter().map(|key| key.mark));
+            }
         }
         self.pace(taken).await;
         let since = std::time::Instant::now();
