@@ -13,8 +13,6 @@ pub struct Later {
     pub db_map: Vec<String>,
     #[arg(long, hide = true)]
     pub source_cpu: Option<String>,
-    #[arg(long, hide = true)]
-    pub state: Option<String>,
 }
 
 /// RIOT's options that have no meaning here.

@@ -5,7 +5,7 @@ mod big;
 mod changing;
 mod clustered;
 mod fields;
-mod filling;
+pub(crate) mod filling;
 mod interrupted;
 mod matrix;
 mod merge;

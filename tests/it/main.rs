@@ -39,6 +39,7 @@ mod output;
 mod repair;
 mod selection;
 mod snapshot;
+mod state;
 mod support;
 mod types;
 mod verify;

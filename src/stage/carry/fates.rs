@@ -43,11 +43,11 @@ impl CarryLane {
                 self.handover.put(Load::Large, job);
             }
             Fate::Pruned => {
-                self.context.stats.skipped(SkipReason::EmptyStream, 1);
+                self.context.skip(SkipReason::EmptyStream, &job.entry.key);
                 self.end(&job, None);
             }
             Fate::Unchanged => {
-                self.context.stats.skipped(SkipReason::Unchanged, 1);
+                self.context.skip(SkipReason::Unchanged, &job.entry.key);
                 self.end(&job, None);
             }
             Fate::Changed => self.changed(ends, line, job).await,
@@ -100,11 +100,11 @@ impl CarryLane {
             return self.handover.put(Load::Small, job);
         }
         if self.terms.merge {
-            self.context.stats.skipped(SkipReason::Gone, 1);
+            self.context.skip(SkipReason::Gone, &job.entry.key);
             return self.end(&job, None);
         }
         if self.terms.rename.needs_type() {
-            self.context.stats.skipped(SkipReason::Nameless, 1);
+            self.context.skip(SkipReason::Nameless, &job.entry.key);
             return self.end(&job, None);
         }
         let asks = self
@@ -139,7 +139,7 @@ impl CarryLane {
     /// A key that is not taken; one that changed may have been written while it was.
     fn unwanted(&self, job: &Job, reason: SkipReason) {
         if !job.entry.key.mark.is_event() || self.terms.rename.needs_type() {
-            self.context.stats.skipped(reason, 1);
+            self.context.skip(reason, &job.entry.key);
             return self.end(job, None);
         }
         self.end(job, Some(Value::Unwanted));
@@ -222,11 +222,7 @@ impl CarryLane {
 
     /// A key has failed for good.
     pub(super) fn fail(&self, job: &Job, side: Side, why: &str) {
-        let name = match side {
-            Side::Source => job.entry.source_name(),
-            Side::Target => &job.entry.key.name,
-        };
-        self.context.fail(side, name, why);
+        self.context.fail_entry(side, &job.entry, why);
         self.end(job, None);
     }
 }

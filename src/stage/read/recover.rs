@@ -138,7 +138,7 @@ impl ReadLane {
             Redirect::Wait => {
                 let since = *self.down.get_or_insert_with(Instant::now);
                 if since.elapsed() >= self.context.flow.reconnect_timeout {
-                    return self.context.fail(Side::Source, &key.name, reply);
+                    return self.context.fail(Side::Source, &key, reply);
                 }
                 if from.link().may_tell() {
                     warn!("source {}: {reply}; asking again", from.address());
@@ -186,7 +186,7 @@ impl ReadLane {
                 self.context.stats.retried(1);
                 pipe.waiting.retry(key, batch.road, failed);
             } else {
-                self.context.fail(Side::Source, &key.name, refusal);
+                self.context.fail(Side::Source, &key, refusal);
             }
         }
     }
@@ -305,7 +305,7 @@ impl ReadLane {
         let message = format!("{lost} (tried {failed} times)");
         for key in head.into_unsettled() {
             if alone {
-                self.context.fail(Side::Source, &key.name, &message);
+                self.context.fail(Side::Source, &key, &message);
             } else {
                 pipe.waiting.retry(key, self.any_road(), 0);
             }
@@ -323,8 +323,7 @@ impl ReadLane {
         }
         loop {
             for key in keys.drain(..) {
-                self.context
-                    .fail(Side::Source, &key.name, "the source is lost");
+                self.context.fail(Side::Source, &key, "the source is lost");
             }
             match self.input.receive().await {
                 Some(more) => keys = more,

@@ -71,7 +71,7 @@ impl ReadLane {
                         Value::Payload(value)
                     };
                     if self.is_unchanged(&key, &value, found.expiry) {
-                        self.context.stats.skipped(SkipReason::Unchanged, 1);
+                        self.context.skip(SkipReason::Unchanged, &key);
                         self.light(&key);
                         continue;
                     }
@@ -120,10 +120,10 @@ impl ReadLane {
                 }
             }
             Answer::Gone(_) if self.context.flow.merge => {
-                self.context.stats.skipped(SkipReason::Gone, 1);
+                self.context.skip(SkipReason::Gone, &key);
             }
             Answer::Gone(_) if self.rename.needs_type() => {
-                self.context.stats.skipped(SkipReason::Nameless, 1);
+                self.context.skip(SkipReason::Nameless, &key);
             }
             Answer::Gone(_) => {
                 let others = head.has_other_databases();
@@ -154,7 +154,7 @@ impl ReadLane {
             Answer::Torn(_) => {
                 self.context.fail(
                     Side::Source,
-                    &key.name,
+                    &key,
                     "its expiry changes faster than it can be read",
                 );
             }
@@ -175,7 +175,7 @@ impl ReadLane {
                     self.context.stats.retried(1);
                     pipe.waiting.retry(key, head.road, failed);
                 } else {
-                    self.context.fail(Side::Source, &key.name, &message);
+                    self.context.fail(Side::Source, &key, &message);
                 }
             }
             Answer::Inspected(row, memory) => {
@@ -317,7 +317,7 @@ impl ReadLane {
     fn unwanted(&self, key: Key, reason: SkipReason) -> Option<Entry> {
         self.light(&key);
         if !key.mark.is_event() || self.rename.needs_type() {
-            self.context.stats.skipped(reason, 1);
+            self.context.skip(reason, &key);
             return None;
         }
         Some(self.entry(key, None, Value::Unwanted, None))

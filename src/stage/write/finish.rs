@@ -127,7 +127,7 @@ impl WriteLane {
     }
 
     pub(super) fn fail(&self, entry: &Entry, why: &str) {
-        self.context.fail(Side::Target, &entry.key.name, why);
+        self.context.fail_entry(Side::Target, entry, why);
     }
 
     /// An entry was written while others must be done again.
