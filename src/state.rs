@@ -11,12 +11,13 @@ mod track;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use self::file::StateFile;
 pub use self::options::options;
-pub use self::record::{NodeRecord, Record};
+pub use self::record::{NodeRecord, Record, Servers};
 pub use self::track::{Start, Track};
 use crate::config::Config;
 use crate::error::RunError;
@@ -26,6 +27,8 @@ use crate::error::RunError;
 pub struct State {
     path: PathBuf,
     file: Arc<Mutex<StateFile>>,
+    /// The command line's.
+    options: BTreeMap<String, String>,
     found: Record,
 }
 
@@ -58,7 +61,7 @@ impl State {
         if found.has_begun() {
             found.refuse_other_options(&now).map_err(refused)?;
         } else {
-            found = Record::new(now);
+            found = Record::new(now.clone());
         }
         // It can be written, or nothing is copied.
         file.write(&found.to_json())
@@ -66,6 +69,7 @@ impl State {
         Ok(Some(Self {
             path: path.clone(),
             file: Arc::new(Mutex::new(file)),
+            options: now,
             found,
         }))
     }
@@ -76,13 +80,27 @@ impl State {
         &self.path
     }
 
-    /// Holds what was found against the servers' processes as they are now, by their run ids; `target_is_empty`: it has no
-    /// keys at all.
-    #[must_use]
-    pub fn admit(&self, source: &[String], target: &[String], target_is_empty: bool) -> Admission {
+    /// Holds what was found against the servers' processes as they are now; `target_is_empty`: it has no keys at all. Another
+    /// cluster than that of the copy is refused: exit 2.
+    pub fn admit(
+        &self,
+        source: Servers,
+        target: Servers,
+        target_is_empty: bool,
+    ) -> Result<Admission, RunError> {
         let mut record = self.found.clone();
         let mut lines = Vec::new();
-        let lost = if record.target.iter().any(|id| !target.contains(id)) {
+        if record.has_begun() {
+            record
+                .refuse_other_clusters(&self.options, (&source, &target))
+                .map_err(|why| RunError::State {
+                    path: self.path.clone(),
+                    why,
+                })?;
+        }
+        record.options.clone_from(&self.options);
+        let is_there = |id: &String| target.run_ids.contains(id);
+        let lost = if !record.target.run_ids.iter().all(is_there) {
             Some("the target was restarted or replaced since: what was copied may be gone")
         } else if target_is_empty && record.written > 0 {
             Some("the target has no keys any more")
@@ -93,25 +111,28 @@ impl State {
             lines.push(format!("{why}, so all keys are copied again"));
             record = Record::new(record.options);
         }
-        record.target = target.to_vec();
-        record.riot = env!("CARGO_PKG_VERSION").to_owned();
         let known = record.nodes.len();
-        record.nodes.retain(|node| source.contains(&node.run_id));
-        if known > 0 && record.nodes.is_empty() && !record.copied {
+        record
+            .nodes
+            .retain(|node| source.run_ids.contains(&node.run_id));
+        if known > 0 && record.nodes.is_empty() {
             lines.push(
                 "the source was restarted or replaced since: its keys are scanned again from the start"
                     .to_owned(),
             );
-        } else if known > record.nodes.len() && !record.copied {
+        } else if known > record.nodes.len() {
             lines.push(format!(
                 "{} of the {known} source nodes that were scanned were restarted or replaced since, or are not read any more: their slots are scanned again from the start",
                 known - record.nodes.len()
             ));
         }
-        Admission {
+        record.source = source;
+        record.target = target;
+        env!("CARGO_PKG_VERSION").clone_into(&mut record.riot);
+        Ok(Admission {
             track: Track::new(record),
             lines,
-        }
+        })
     }
 
     /// Writes a record. Blocks: the disk has it when this returns.

@@ -7,7 +7,7 @@ use super::takes_all;
 use crate::config::Config;
 use crate::error::RunError;
 use crate::output::Printer;
-use crate::state::{Admission, State, Track};
+use crate::state::{Admission, Servers, State, Track};
 use crate::stats::Stats;
 use crate::text::thousands;
 
@@ -27,7 +27,11 @@ pub(super) fn pick_up(
         }
     }
     let empty = target.profile.keys == Some(0);
-    let Admission { track, mut lines } = kept.admit(&source.run_ids, &target.run_ids, empty);
+    let servers = |side: &Found| Servers {
+        cluster: side.profile.is_cluster,
+        run_ids: side.run_ids.clone(),
+    };
+    let Admission { track, mut lines } = kept.admit(servers(source), servers(target), empty)?;
     let done = track.done();
     let total = source.profile.keys.filter(|_| takes_all(config));
     if track.is_copied() {

@@ -6,6 +6,10 @@ use std::collections::BTreeMap;
 use crate::config::{Config, Endpoint, Rewrite, Selection, TemplatePart};
 use crate::text::printable;
 
+/// How the two addresses are called.
+pub(super) const SOURCE: &str = "SOURCE";
+pub(super) const TARGET: &str = "TARGET";
+
 /// The options by their names; those that were not given are left out. No password is among them.
 #[must_use]
 pub fn options(config: &Config) -> BTreeMap<String, String> {
@@ -40,8 +44,8 @@ pub fn options(config: &Config) -> BTreeMap<String, String> {
         .map(|(first, last)| format!("{first}-{last}"))
         .collect();
     let all = [
-        ("SOURCE", Some(place(&config.source))),
-        ("TARGET", Some(place(&config.target))),
+        (SOURCE, Some(place(&config.source))),
+        (TARGET, Some(place(&config.target))),
         ("--key-pattern", some(pattern != b"*", printable(pattern))),
         ("--key-type", some(!kinds.is_empty(), kinds.join(","))),
         ("--key-include", expressions(include)),

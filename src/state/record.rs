@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::options::{SOURCE, TARGET};
 use crate::slots::{SLOTS, SlotSet};
 
 /// The form of the file. It changes whenever the same words would mean something else.
@@ -19,8 +20,10 @@ pub struct Record {
     pub riot: String,
     /// What decides which keys are copied, from where to where and as what, by the options' names.
     pub options: BTreeMap<String, String>,
-    /// The run ids of the servers that were written to.
-    pub target: Vec<String>,
+    /// The servers that were read.
+    pub source: Servers,
+    /// The servers that were written to.
+    pub target: Servers,
     /// Every key has its fate.
     pub copied: bool,
     /// Keys done, those of the nodes' own places left out.
@@ -35,6 +38,24 @@ pub struct Record {
     pub nodes: Vec<NodeRecord>,
     /// Keys that failed, their names in hexadecimal digits.
     pub failed: Vec<String>,
+}
+
+/// One side's servers, by their processes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Servers {
+    /// Any of them leads to all.
+    pub cluster: bool,
+    /// Their own names for their processes.
+    pub run_ids: Vec<String>,
+}
+
+impl Servers {
+    /// Whether some process of theirs is still there.
+    #[must_use]
+    pub fn meets(&self, other: &Self) -> bool {
+        self.run_ids.iter().any(|id| other.run_ids.contains(id))
+    }
 }
 
 /// How far the scan of one node is.
@@ -61,7 +82,8 @@ impl Record {
             riot_state: FORM,
             riot: env!("CARGO_PKG_VERSION").to_owned(),
             options,
-            target: Vec::new(),
+            source: Servers::default(),
+            target: Servers::default(),
             copied: false,
             keys: 0,
             written: 0,
@@ -116,10 +138,36 @@ impl Record {
         serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
     }
 
-    /// Names what is another option now than when the copy began.
+    /// Names what is another option now than when the copy began. The address of a cluster may be that of another node: once
+    /// its nodes are known, [`Record::refuse_other_clusters`] tells.
     pub fn refuse_other_options(&self, now: &BTreeMap<String, String>) -> Result<(), String> {
+        self.refuse_others(now, |name| match name {
+            SOURCE => !self.source.cluster,
+            TARGET => !self.target.cluster,
+            _ => true,
+        })
+    }
+
+    /// Names a side that has another address and none of the servers that it had when the copy began.
+    pub fn refuse_other_clusters(
+        &self,
+        now: &BTreeMap<String, String>,
+        (source, target): (&Servers, &Servers),
+    ) -> Result<(), String> {
+        self.refuse_others(now, |name| match name {
+            SOURCE => !self.source.meets(source),
+            TARGET => !self.target.meets(target),
+            _ => false,
+        })
+    }
+
+    fn refuse_others(
+        &self,
+        now: &BTreeMap<String, String>,
+        counts: impl Fn(&str) -> bool,
+    ) -> Result<(), String> {
         let names = self.options.keys().chain(now.keys());
-        for name in names {
+        for name in names.filter(|name| counts(name)) {
             let (then, now) = (self.options.get(name), now.get(name));
             if then != now {
                 let told =

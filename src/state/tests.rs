@@ -258,6 +258,26 @@ fn another_option_is_named() {
 }
 
 #[test]
+fn a_cluster_may_be_reached_by_another_of_its_nodes() {
+    let servers = |ids: &[&str]| Servers {
+        cluster: true,
+        run_ids: ids.iter().map(|id| (*id).to_owned()).collect(),
+    };
+    let mut record = record();
+    record.source = servers(&["one", "two"]);
+    let other = [("SOURCE".to_owned(), "b:1, database 0".to_owned())].into();
+    assert_eq!(record.refuse_other_options(&other), Ok(()));
+    let refused = |ids| record.refuse_other_clusters(&other, (&servers(ids), &servers(&[])));
+    assert_eq!(refused(&["three", "two"]), Ok(()));
+    assert!(refused(&["three"]).unwrap_err().contains("another SOURCE"));
+    let same = record.options.clone();
+    assert_eq!(
+        record.refuse_other_clusters(&same, (&servers(&["three"]), &servers(&[]))),
+        Ok(())
+    );
+}
+
+#[test]
 fn one_run_at_a_time_has_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state");
