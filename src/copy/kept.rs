@@ -22,6 +22,9 @@ const SHORTEST: Duration = Duration::from_millis(20);
 const LONGEST: Duration = Duration::from_secs(1);
 /// A disk that is slow is left alone this many times as long as it took.
 const REST: u32 = 9;
+/// A pause is this part of the time that the run has taken: what a kill costs is little of what was done, and a long run
+/// spends little on it.
+const PART: u32 = 200;
 
 /// Copies what is left, and keeps the place in the file.
 pub async fn run(
@@ -36,6 +39,7 @@ pub async fn run(
         state,
         track,
         writes: JoinSet::new(),
+        started: Instant::now(),
         began: Instant::now(),
         due: Instant::now() + SHORTEST,
         kept: track.changes(),
@@ -107,6 +111,8 @@ struct Keeper<'a> {
     state: &'a State,
     track: &'a Track,
     writes: JoinSet<io::Result<()>>,
+    started: Instant,
+    /// When the last write began.
     began: Instant,
     due: Instant,
     /// What of the track's changes is written, or being written.
@@ -146,8 +152,9 @@ impl Keeper<'_> {
     }
 
     fn written(&mut self, written: Result<io::Result<()>, JoinError>) {
-        let took = self.began.elapsed();
-        self.due = Instant::now() + (took * REST).clamp(SHORTEST, LONGEST);
+        let (took, ran) = (self.began.elapsed(), self.started.elapsed());
+        let pause = (took * REST).max(ran / PART);
+        self.due = Instant::now() + pause.clamp(SHORTEST, LONGEST);
         let file = self.state.path().display();
         let error = match written {
             Ok(Ok(())) => {

@@ -136,7 +136,7 @@ impl NodeScan {
                 }
                 Err(Missed::Lost(lost)) => {
                     self.again(&mut connection, (&mut cursor, &mut number), &lost)
-                        .await?
+                        .await?;
                 }
                 Err(Missed::Refused(error)) => match crate::error::classify(error.as_bytes()) {
                     crate::error::Class::Transient => {
