@@ -12,7 +12,6 @@ use super::{list, scan};
 use crate::entry::Key;
 use crate::error::RunError;
 use crate::session::Session;
-use crate::slots::SlotSet;
 use crate::stage::scan::Ended;
 use crate::state::{Record, State, Track};
 
@@ -141,8 +140,7 @@ impl Keeper<'_> {
         let moved = version.map(|version| routes.changed_since(version));
         let written = self.session.context.stats.counts().written;
         // Slots that move after this are found by the next look, or by the end of the scan.
-        self.track
-            .record(&moved.unwrap_or_else(SlotSet::default), written)
+        self.track.record(&moved.unwrap_or_default(), written)
     }
 
     async fn settle(&mut self) {

@@ -132,13 +132,14 @@ impl Track {
             again,
             ..Pass::new(slots, 0)
         };
+        let retried = record.failed_keys();
         Self {
             inner: Mutex::new(Inner {
-                retried: record.failed_keys(),
                 record,
                 passes: VecDeque::new(),
                 scans: Vec::new(),
                 earlier: Some(earlier),
+                retried,
                 failed: Vec::new(),
                 failed_bytes: 0,
                 overflowed: false,
