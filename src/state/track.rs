@@ -128,8 +128,8 @@ impl Track {
         let slots = set(&record.slots);
         again.retain(&slots);
         let earlier = Pass {
-            earlier,
             again,
+            earlier,
             ..Pass::new(slots, 0)
         };
         let retried = record.failed_keys();
