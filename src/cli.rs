@@ -219,6 +219,7 @@ const NOT_COMPARE: &[&str] = &[
     "flush_interval",
     "idle_timeout",
     "accept_unproven",
+    "state",
 ];
 
 /// Those that `replicate` does not have.

@@ -27,6 +27,8 @@ pub struct Config {
     pub live: Option<Live>,
     /// What is compared, and how.
     pub verification: Verification,
+    /// Where the copy's place is kept, so that it can be picked up; `None` is nowhere.
+    pub state: Option<PathBuf>,
     /// Bars, logs and the report.
     pub console: Console,
     /// Where metrics are served; `None` is nowhere.

@@ -1,5 +1,7 @@
 //! The lanes that copy keys: built for a whole scan, or for a list of keys.
 
+pub mod kept;
+
 use std::sync::Arc;
 
 use tokio::task::JoinSet;

@@ -25,6 +25,7 @@
 //! - [`wire`]: the data plane: one connection, commands in, replies out
 //! - [`deal`]: which lane a key takes, always the same
 //! - [`entry`], [`queue`], [`shape`], [`window`]: what flows between stages, and what bounds it
+//! - [`state`]: where a snapshot is, kept in a file
 //! - [`filter`], [`slots`], [`transform`], [`temporary`]: which keys, under which names
 //! - [`logging`], [`output`], [`stats`], [`text`]: what the operator sees
 //! - [`signal`], [`clock`], [`retry`], [`error`], [`config`]: what all stand on
@@ -59,6 +60,7 @@ pub mod shape;
 pub mod signal;
 pub mod slots;
 pub mod stage;
+pub mod state;
 pub mod stats;
 pub mod temporary;
 pub mod text;

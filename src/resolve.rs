@@ -316,6 +316,7 @@ fn run(
     let rewrite = rewrite::resolve(&job.changes)?;
     let carried = carriage::resolve(mode, &job)?;
     let flow = flow::flow(&job, &carried, global, &mut notices)?;
+    let state = flow::state(&job)?;
     let live = live::resolve(mode, &job.live, &mut notices)?;
     let verification = flow::verification(command, &job, &carried, live.as_ref(), &mut notices)?;
     if live.is_some() {
@@ -366,6 +367,7 @@ fn run(
             flow,
             live,
             verification,
+            state,
             console,
             metrics,
         },

@@ -19,6 +19,8 @@ use crate::signal::{Signals, Stop};
 
 /// Done, with differences or failed keys; or a bug of ours.
 const DIFFERENT: u8 = 1;
+/// A file that the command line names does not do.
+const UNFIT: u8 = 2;
 /// It needed the network to be known.
 const UNUSABLE: u8 = 3;
 /// A stop signal came first.
@@ -90,7 +92,7 @@ fn go(task: &Task<'_>, notices: &[String]) -> u8 {
     let printer = Printer::new(console);
     if let Err(error) = logging::init(&console.log, &printer) {
         printer.line(&format!("error: {error}"));
-        return 2;
+        return UNFIT;
     }
     for notice in notices {
         printer.line(notice);
@@ -117,6 +119,7 @@ fn go(task: &Task<'_>, notices: &[String]) -> u8 {
                 Some(
                     RunError::Unusable { .. } | RunError::Left { .. } | RunError::SameDatabase(_),
                 ) => UNUSABLE,
+                Some(RunError::State { .. }) => UNFIT,
                 Some(RunError::Aborted) => INTERRUPTED,
                 Some(RunError::Internal(_)) | None => DIFFERENT,
             }

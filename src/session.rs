@@ -3,6 +3,7 @@
 mod by_type;
 mod lanes;
 mod needs;
+mod pick_up;
 mod refuse;
 mod sides;
 
@@ -16,6 +17,7 @@ use tracing::warn;
 use self::by_type::payloads_go;
 pub use self::lanes::Lanes;
 pub(crate) use self::needs::{source_needs, target_needs};
+use self::pick_up::pick_up;
 pub(crate) use self::refuse::{left_behind, refuse_in_clusters, refuse_same_database};
 pub(crate) use self::sides::{Found, reach, used};
 use crate::changed::Changed;
@@ -34,6 +36,7 @@ use crate::slots::SlotSet;
 use crate::stage::scan::{Ended, Purpose, ScanStage, Sieve};
 use crate::stage::verify::Terms;
 use crate::stage::{Context, read, write};
+use crate::state::State;
 use crate::stats::{Phase, Stats, Summary};
 use crate::transform::Rename;
 use crate::types;
@@ -80,11 +83,12 @@ pub struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    /// Probes both sides and says what is fatal, before anything is written.
+    /// Probes both sides and says what is fatal, before anything is written. With a state, the copy goes on from there.
     pub async fn start(
         config: &'a Config,
         printer: &'a Printer,
         stop: &Stop,
+        kept: Option<&State>,
     ) -> Result<Self, RunError> {
         let rename = Rename::new(
             &config.rewrite,
@@ -112,6 +116,9 @@ impl<'a> Session<'a> {
             printer.line(&line);
             stats.note(line);
         }
+        let track = kept
+            .map(|kept| pick_up(kept, config, (&source, &target), printer, &stats))
+            .transpose()?;
         let (source_profile, target_profile) = (source.profile, target.profile);
         let (source, target) = (source.nodes, target.nodes);
         let choice = match &config.live {
@@ -131,12 +138,8 @@ impl<'a> Session<'a> {
             .live
             .as_ref()
             .map(|live| Arc::new(follow(config, live, &source_profile, deals.0.clone())));
-        let context = Arc::new(Context::new(
-            stats.clone(),
-            config.flow.clone(),
-            stop.clone(),
-            follow,
-        ));
+        let context = Context::new(stats.clone(), config.flow.clone(), stop.clone(), follow);
+        let context = Arc::new(context.tracked_by(track));
         payloads_go(config, &context, &source_profile, &target_profile);
         for (side, profile) in [
             (Side::Source, &source_profile),

@@ -18,6 +18,7 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use bytes::Bytes;
 use tracing::{error, info};
 
 use crate::clock::Clocks;
@@ -28,6 +29,7 @@ use crate::follow::Follow;
 use crate::output::KEYS;
 use crate::queue::{Budget, Queues};
 use crate::signal::Stop;
+use crate::state::Track;
 use crate::stats::{Kind, SkipReason, Stats, Step, Tally};
 use crate::text::printable;
 
@@ -48,6 +50,8 @@ pub struct Context {
     pub stop: Stop,
     /// What the lanes of a live run share.
     pub follow: Option<Arc<Follow>>,
+    /// How far the snapshot is, where that is kept.
+    pub track: Option<Arc<Track>>,
     source_lost: AtomicBool,
     target_lost: AtomicBool,
     failure: Mutex<Option<RunError>>,
@@ -77,6 +81,7 @@ impl Context {
             clocks: Clocks::default(),
             stop,
             follow,
+            track: None,
             source_lost: AtomicBool::new(false),
             target_lost: AtomicBool::new(false),
             failure: Mutex::new(None),
@@ -87,6 +92,13 @@ impl Context {
             takes_payloads: AtomicBool::new(false),
             by_type,
         }
+    }
+
+    /// How far the snapshot is is kept there.
+    #[must_use]
+    pub fn tracked_by(mut self, track: Option<Arc<Track>>) -> Self {
+        self.track = track;
+        self
     }
 
     /// A side is lost for good: no key is taken in any more, and what needs that side fails without another try.
@@ -209,6 +221,9 @@ impl Context {
         }
         self.stats.wrote(&tally);
         self.stats.deleted(deleted);
+        if let Some(track) = &self.track {
+            track.settle(entries.iter().map(|entry| entry.key.mark));
+        }
         if !self.takes_payloads.load(Ordering::Relaxed)
             && entries
                 .iter()
@@ -226,28 +241,54 @@ impl Context {
     /// A key that is left out.
     fn skip(&self, reason: SkipReason, key: &Key) {
         self.stats.skipped(reason, 1);
-        self.ended(std::iter::once(key.mark));
+        self.ended(key.mark);
     }
 
-    /// Keys of these marks are neither written nor deleted.
-    fn ended(&self, marks: impl Iterator<Item = Mark>) {
-        if let Some(follow) = &self.follow {
-            follow.flight.ended(marks);
+    /// A key of this mark is neither written nor deleted.
+    fn ended(&self, mark: Mark) {
+        self.left_flight(mark);
+        if let Some(track) = &self.track {
+            track.settle([mark]);
         }
     }
 
+    /// A live run waits no longer for a change of this mark.
+    fn left_flight(&self, mark: Mark) {
+        if let Some(follow) = &self.follow {
+            follow.flight.ended(std::iter::once(mark));
+        }
+    }
+
+    /// A key of the source failed for good before it had a name at the target.
+    fn fail(&self, side: Side, key: &Key, message: &str) {
+        self.fail_as(side, &key.name, (&key.name, key.mark), message);
+    }
+
+    /// An entry failed for good: it is named as that side calls it.
+    fn fail_entry(&self, side: Side, entry: &Entry, message: &str) {
+        let source = entry.source_name();
+        let name = match side {
+            Side::Source => source,
+            Side::Target => &entry.key.name,
+        };
+        self.fail_as(side, name, (source, entry.key.mark), message);
+    }
+
     /// A key failed for good: counted, named, and held against `--skip`.
-    pub fn fail(&self, side: Side, key: &[u8], mark: Mark, message: &str) {
-        self.ended(std::iter::once(mark));
+    fn fail_as(&self, side: Side, key: &[u8], (source, mark): (&Bytes, Mark), message: &str) {
         let (step, failures, limit) = match side {
             Side::Source => (Step::Read, &self.read_failures, self.flow.read_skip),
             Side::Target => (Step::Write, &self.write_failures, self.flow.write_skip),
         };
         self.stats.failed(step, key, message);
+        self.left_flight(mark);
         if self.is_lost(side) {
             // One line told why; a line for each of ten thousand keys would bury it.
             info!("not copied: {}: {message}", printable(key));
             return;
+        }
+        if let Some(track) = &self.track {
+            track.failed(source, mark);
         }
         error!("not copied: {}: {message}", printable(key));
         let failed = failures.fetch_add(1, Ordering::Relaxed) + 1;

@@ -47,6 +47,7 @@ pub struct Stats {
     marks: Mutex<Marks>,
     /// Keys that the source is thought to have; [`UNKNOWN`] where nobody knows.
     total_keys: AtomicU64,
+    done_before: AtomicU64,
     scan_complete: AtomicBool,
     compare_complete: AtomicBool,
     scanned: AtomicU64,
@@ -146,6 +147,7 @@ impl Stats {
                 compares: false,
             }),
             total_keys: AtomicU64::new(UNKNOWN),
+            done_before: AtomicU64::default(),
             scan_complete: AtomicBool::default(),
             compare_complete: AtomicBool::default(),
             scanned: AtomicU64::default(),
@@ -215,6 +217,11 @@ impl Stats {
     /// How many keys there are to go through: DBSIZE, or `None` where a filter makes that no measure.
     pub fn set_total_keys(&self, total: Option<u64>) {
         self.total_keys.store(total.unwrap_or(UNKNOWN), Relaxed);
+    }
+
+    /// Keys that an earlier run has copied, which this one goes on from.
+    pub fn set_done_before(&self, keys: u64) {
+        self.done_before.store(keys, Relaxed);
     }
 
     /// The SCAN of the phase that the run is in has come to its end: what it gave is all there is, whatever DBSIZE said.
@@ -386,6 +393,7 @@ impl Stats {
         let total = get(&self.total_keys);
         Counts {
             total_keys: (total != UNKNOWN).then_some(total),
+            done_before: get(&self.done_before),
             scan_complete: self.scan_complete.load(Relaxed),
             compare_complete: self.compare_complete.load(Relaxed),
             scanned: get(&self.scanned),

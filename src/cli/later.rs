@@ -11,8 +11,6 @@ use clap::Args;
 pub struct Later {
     #[arg(long, hide = true)]
     pub db_map: Vec<String>,
-    #[arg(long, hide = true)]
-    pub state: Option<String>,
 }
 
 /// RIOT's options that have no meaning here.

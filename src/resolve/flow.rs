@@ -1,6 +1,7 @@
 //! Lanes, batches, memory, retries, and what is compared.
 
 use std::num::NonZeroU64;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::UsageError;
@@ -208,6 +209,16 @@ fn wait(changes: &Changes, notices: &mut Vec<String>) -> Result<(u32, Duration),
             value::positive_duration("--wait-timeout", text, Bare::Milliseconds)
         })?;
     Ok((replicas, timeout))
+}
+
+/// The file that the copy's place is kept in.
+pub(super) fn state(job: &Job) -> Result<Option<PathBuf>, UsageError> {
+    match &job.trouble.state {
+        Some(name) if name.is_empty() => {
+            Err(UsageError::new("--state", "needs the name of a file"))
+        }
+        name => Ok(name.as_ref().map(PathBuf::from)),
+    }
 }
 
 /// Resolves "Checking".

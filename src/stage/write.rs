@@ -373,8 +373,9 @@ impl WriteLane {
             self.context
                 .stats
                 .skipped(SkipReason::DryRun, entries.len() as u64);
-            self.context
-                .ended(entries.iter().map(|entry| entry.key.mark));
+            for entry in entries {
+                self.context.ended(entry.key.mark);
+            }
         }
         Ok(())
     }

@@ -371,8 +371,6 @@ fn what_a_later_version_brings_is_refused_by_name() {
     };
     let (a, b) = ("127.0.0.1:1", "127.0.0.1:2");
     for words in [
-        ["--state", "file"],
-        ["--db-map", "1=2"],
         ["--source-db", "all"],
         ["--source-db", "0-15"],
     ] {

@@ -45,6 +45,7 @@ mod repair;
 mod selection;
 mod snapshot;
 mod sparing;
+mod state;
 mod support;
 mod types;
 mod verify;

@@ -59,6 +59,12 @@ pub(crate) struct Size {
     pub(crate) unwritten_keys: u32,
     /// Bytes of each of the three strings that are copied with default options.
     pub(crate) longest_string: usize,
+    /// Small keys of a copy that is killed and picked up.
+    pub(crate) state_keys: u32,
+    /// How often it is killed.
+    pub(crate) state_kills: u32,
+    /// Keys of all types, and big ones, of the same.
+    pub(crate) state_mixed: u32,
     /// Pending entries of the stream that is copied by its commands.
     pub(crate) pending: u32,
 }
@@ -94,6 +100,9 @@ pub(crate) fn size() -> Size {
             big_budget: 64 << 20,
             unwritten_keys: 10_000_000,
             longest_string: 500 << 20,
+            state_keys: 2_000_000,
+            state_kills: 20,
+            state_mixed: 200_000,
             pending: 10_000,
         }
     } else {
@@ -125,6 +134,9 @@ pub(crate) fn size() -> Size {
             big_budget: 8 << 20,
             unwritten_keys: 400_000,
             longest_string: 150 << 20,
+            state_keys: 100_000,
+            state_kills: 4,
+            state_mixed: 20_000,
             pending: 10_000,
         }
     }

@@ -106,6 +106,8 @@ fn replicate_has_a_help() {
                                           goes on: always, never, limit [default: always]
           --skip-limit <KEYS>             How many keys may fail, with --skip limit [default: 1000]
           --read-skip <KEYS>              How many keys may fail to be read [default: as --skip]
+          --state <FILE>                  Keep in this file where the copy is: killed, it is picked up
+                                          there by the same command line
           --reconnect-timeout <DURATION>  How long a server that is away is waited for [default: 1m]
 
     Checking:

@@ -223,11 +223,7 @@ impl CarryLane {
 
     /// A key has failed for good.
     pub(super) fn fail(&self, job: &Job, side: Side, why: &str) {
-        let name = match side {
-            Side::Source => job.entry.source_name(),
-            Side::Target => &job.entry.key.name,
-        };
-        self.context.fail(side, name, job.entry.key.mark, why);
+        self.context.fail_entry(side, &job.entry, why);
         self.end(job, None);
     }
 }

@@ -138,7 +138,7 @@ impl ReadLane {
             Redirect::Wait => {
                 let since = *self.down.get_or_insert_with(Instant::now);
                 if since.elapsed() >= self.context.flow.reconnect_timeout {
-                    return self.context.fail(Side::Source, &key.name, key.mark, reply);
+                    return self.context.fail(Side::Source, &key, reply);
                 }
                 if from.link().may_tell() {
                     warn!("source {}: {reply}; asking again", from.address());
@@ -189,8 +189,7 @@ impl ReadLane {
                 self.context.stats.retried(1);
                 pipe.waiting.retry(key, batch.road, failed);
             } else {
-                self.context
-                    .fail(Side::Source, &key.name, key.mark, refusal);
+                self.context.fail(Side::Source, &key, refusal);
             }
         }
     }
@@ -309,8 +308,7 @@ impl ReadLane {
         let message = format!("{lost} (tried {failed} times)");
         for key in head.into_unsettled() {
             if alone {
-                self.context
-                    .fail(Side::Source, &key.name, key.mark, &message);
+                self.context.fail(Side::Source, &key, &message);
             } else {
                 pipe.waiting.retry(key, self.any_road(), 0);
             }
@@ -328,8 +326,7 @@ impl ReadLane {
         }
         loop {
             for key in keys.drain(..) {
-                self.context
-                    .fail(Side::Source, &key.name, key.mark, "the source is lost");
+                self.context.fail(Side::Source, &key, "the source is lost");
             }
             match self.input.receive().await {
                 Some(more) => keys = more,

@@ -159,8 +159,7 @@ impl ReadLane {
             Answer::Torn(_) => {
                 self.context.fail(
                     Side::Source,
-                    &key.name,
-                    key.mark,
+                    &key,
                     "its expiry changes faster than it can be read",
                 );
             }
@@ -182,8 +181,7 @@ impl ReadLane {
                     self.context.stats.retried(1);
                     pipe.waiting.retry(key, head.road, failed);
                 } else {
-                    self.context
-                        .fail(Side::Source, &key.name, key.mark, &message);
+                    self.context.fail(Side::Source, &key, &message);
                 }
             }
             Answer::Inspected(row, memory) => {

@@ -9,7 +9,7 @@ use super::batch::Batch;
 use super::pipe::WritePipe;
 use super::redo::{Again, Way};
 use crate::config::Side;
-use crate::entry::{Entry, Key, Value};
+use crate::entry::{Entry, Value};
 use crate::error::{Class, classify, denies_a_command};
 use crate::nodes::{Node, Redirect};
 
@@ -128,8 +128,7 @@ impl WriteLane {
     }
 
     pub(super) fn fail(&self, entry: &Entry, why: &str) {
-        let Key { name, mark, .. } = &entry.key;
-        self.context.fail(Side::Target, name, *mark, why);
+        self.context.fail_entry(Side::Target, entry, why);
     }
 
     /// An entry was written while others must be done again.

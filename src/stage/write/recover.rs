@@ -12,7 +12,7 @@ use super::pipe::WritePipe;
 use super::redo::{Again, Way};
 use super::{Gone, WriteLane};
 use crate::config::Side;
-use crate::entry::{Entry, Key, Value};
+use crate::entry::{Entry, Value};
 use crate::error::{Lost, RunError};
 use crate::nodes::Node;
 use crate::queue::Lease;
@@ -293,9 +293,8 @@ impl WriteLane {
     pub(super) async fn fail_everything(&mut self, pipes: Vec<WritePipe>) {
         let fail = |entries: Vec<Entry>| {
             for entry in entries {
-                let Key { name, mark, .. } = &entry.key;
                 self.context
-                    .fail(Side::Target, name, *mark, "the target is lost");
+                    .fail_entry(Side::Target, &entry, "the target is lost");
             }
         };
         fail(self.redo.drain());
