@@ -158,6 +158,19 @@ impl Changed {
         found
     }
 
+    /// When the first key of those that wait changed, since the run began.
+    #[must_use]
+    pub fn oldest(&self) -> Option<Duration> {
+        let shards = self.shards.iter();
+        shards.filter_map(|shard| lock(&shard.state).oldest()).min()
+    }
+
+    /// Names that the set holds at most.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
     /// Keys of a lane that wait without resting.
     #[must_use]
     pub fn ready(&self, lane: usize) -> usize {
@@ -289,6 +302,13 @@ impl State {
         }
         let (name, mark) = ring.pop()?;
         Some((name, hash, mark))
+    }
+
+    fn oldest(&self) -> Option<Duration> {
+        let rings = self.rings.iter();
+        let first = rings.filter_map(|ring| ring.marked(ring.front()?));
+        let resting = self.resting.values().map(|(_, mark)| *mark);
+        first.chain(resting).map(Mark::at).min()
     }
 
     /// Costly keys that changed and have rested.

@@ -1,18 +1,22 @@
 //! What was typed: clap's types, word for word. What the words mean is `resolve`'s.
 
+mod completion;
 mod connect;
 mod job;
 mod later;
 mod live;
+mod ping;
 
 use std::fmt;
 
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 
+pub use completion::{Completion, script};
 pub use connect::{Bare, SourceSide, TargetSide};
 pub use job::{Changes, Checking, Job, Keys, Pace, Trouble};
-pub use later::{Foreign, Later, Unread};
+pub use later::{Foreign, Later};
 pub use live::Live;
+pub use ping::Ping;
 
 /// The program.
 #[derive(Debug, Parser)]
@@ -42,7 +46,9 @@ pub struct Cli {
 
 const PROGRAM_USAGE: &str = "riot replicate [OPTIONS] SOURCE TARGET
        riot compare [OPTIONS] SOURCE TARGET
-       riot [SOURCE CONNECTION] replicate [OPTIONS] [TARGET CONNECTION]";
+       riot check [OPTIONS] SOURCE TARGET
+       riot [SOURCE CONNECTION] replicate [OPTIONS] [TARGET CONNECTION]
+       riot ping [OPTIONS] [URI]";
 
 const PROGRAM_NOTES: &str = "\
 Examples:
@@ -64,6 +70,28 @@ RIOT_TARGET_PASS; RIOT_SHARD for --shard. A password on the command line can be 
 
 Durations: 100ms, 5s, 2m, 1h, 1d; a bare number is milliseconds. Sizes: 512KB, 5MB, 1GB.";
 
+const CHECK_NOTES: &str = "\
+Takes the options of replicate, and looks at what such a run would need: --mode live for what live needs, --type struct for
+the commands of each type, --mode compare for riot compare. Addresses, environment, durations: see riot replicate --help.
+
+Exit status: 0 ready, notes or none; 1 not ready, each line with what to do; 2 the command line; 3 a side cannot be reached";
+
+const PING_NOTES: &str = "\
+URI: host, host:port, redis://[[user:]password@]host[:port][/db], rediss:// for TLS, unix:///path,
+redis-sentinel://host:26379,host:26379/0#mymaster [default: 127.0.0.1:6379]
+
+Environment: RIOT_SOURCE_URI, RIOT_SOURCE_USER, RIOT_SOURCE_PASS.
+
+Exit status: 0; 2 the command line; 3 a server cannot be reached; 130 interrupted";
+
+const COMPLETION_NOTES: &str = "\
+Examples:
+  eval \"$(riot generate-completion)\"
+  riot generate-completion zsh >~/.zfunc/_riot
+  riot generate-completion fish >~/.config/fish/completions/riot.fish
+
+The script completes riot and riot-redis.";
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -75,15 +103,17 @@ pub enum Command {
     #[command(override_usage = "riot compare [OPTIONS] SOURCE TARGET
        riot [SOURCE CONNECTION] compare [OPTIONS] [TARGET CONNECTION]", after_help = JOB_NOTES)]
     Compare(Box<Job>),
-    /// Round trips to one server
-    #[command(hide = true)]
-    Ping(Unread),
-    /// Whether a migration can start
-    #[command(hide = true)]
-    Check(Unread),
-    /// Completion script for a shell
-    #[command(hide = true)]
-    GenerateCompletion(Unread),
+    /// Say whether a migration can start, and what stands in its way; writes nothing
+    #[command(override_usage = "riot check [OPTIONS] SOURCE TARGET
+       riot [SOURCE CONNECTION] check [OPTIONS] [TARGET CONNECTION]", after_help = CHECK_NOTES)]
+    Check(Box<Job>),
+    /// Measure round trips to one server, or to each master of a cluster
+    #[command(override_usage = "riot ping [OPTIONS] [URI]
+       riot [CONNECTION] ping [OPTIONS]", after_help = PING_NOTES)]
+    Ping(Box<Ping>),
+    /// Print the completion script of a shell
+    #[command(override_usage = "riot generate-completion [SHELL]", after_help = COMPLETION_NOTES)]
+    GenerateCompletion(Completion),
 }
 
 /// "Seeing it", and what else may stand before or after the command.
@@ -142,11 +172,11 @@ pub struct Global {
     /// End the run when a connection is lost, instead of connecting again
     #[arg(long, global = true)]
     pub no_auto_reconnect: bool,
-    /// Serve Prometheus metrics.
-    #[arg(long, value_name = "HOST:PORT", global = true, hide = true)]
+    /// Serve metrics for Prometheus at /metrics, and /healthz and /readyz
+    #[arg(long, value_name = "HOST:PORT", global = true)]
     pub metrics: Option<String>,
-    /// Lag under which /readyz answers yes.
-    #[arg(long, value_name = "DURATION", global = true, hide = true)]
+    /// /readyz says yes while no change waits for so long [default: 1s]
+    #[arg(long, value_name = "DURATION", global = true)]
     pub ready_lag: Option<String>,
     /// Java logger names.
     #[arg(long, value_name = "LOGGERS", global = true, hide = true)]
@@ -189,6 +219,7 @@ const NOT_COMPARE: &[&str] = &[
     "flush_interval",
     "idle_timeout",
     "accept_unproven",
+    "state",
 ];
 
 /// Those that `replicate` does not have.
@@ -235,14 +266,30 @@ pub fn command() -> clap::Command {
                 })
                 .mut_arg("big_key", |argument| argument.help(REPAIR_BIG_KEY))
         })
-        .mut_subcommand("replicate", |command| {
-            NOT_REPLICATE
-                .iter()
-                .fold(command, |command, id| {
-                    command.mut_arg(id, |argument| argument.hide(true))
-                })
-                .mut_arg("delete_extra", |argument| argument.help(LIVE_DELETE_EXTRA))
+        .mut_subcommand("replicate", replicates)
+        .mut_subcommand("check", replicates)
+        .mut_subcommand("ping", |command| {
+            command.mut_args(|argument| {
+                let bare = argument
+                    .get_help_heading()
+                    .is_some_and(|heading| heading.starts_with("One side"));
+                if bare {
+                    argument.help_heading("Connection")
+                } else {
+                    argument
+                }
+            })
         })
+}
+
+/// The options of a copy.
+fn replicates(command: clap::Command) -> clap::Command {
+    NOT_REPLICATE
+        .iter()
+        .fold(command, |command, id| {
+            command.mut_arg(id, |argument| argument.hide(true))
+        })
+        .mut_arg("delete_extra", |argument| argument.help(LIVE_DELETE_EXTRA))
 }
 
 #[cfg(test)]

@@ -246,6 +246,7 @@ fn places(session: &Session<'_>, names: Side) -> (Inlets<Vec<Key>>, Vec<Place>) 
             continue;
         };
         let (sender, receiver) = queue::<Vec<Key>>(QUEUED_KEYS, usize::MAX);
+        session.context.queues.add("compare", &sender);
         lanes.push(sender);
         places.push((receiver, (one.link().clone(), other.link().clone())));
     }

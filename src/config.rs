@@ -27,8 +27,12 @@ pub struct Config {
     pub live: Option<Live>,
     /// What is compared, and how.
     pub verification: Verification,
+    /// Where the copy's place is kept, so that it can be picked up; `None` is nowhere.
+    pub state: Option<PathBuf>,
     /// Bars, logs and the report.
     pub console: Console,
+    /// Where metrics are served; `None` is nowhere.
+    pub metrics: Option<Metrics>,
 }
 
 /// What the run does.
@@ -315,6 +319,8 @@ pub struct Flow {
     pub sleep: Duration,
     /// Most keys a second; `None` is no limit.
     pub rate: Option<NonZeroU64>,
+    /// Most of one core of each of the source's servers that the run may use, from 0 to 1; `None` is no limit.
+    pub source_cpu: Option<f64>,
     /// Transient errors of writes.
     pub write_retry: RetryLimit,
     /// Transient errors of reads.
@@ -451,6 +457,17 @@ pub struct Console {
     pub report: ReportFormat,
     /// Latency of commands in the report and the log lines.
     pub latency: bool,
+}
+
+/// Where metrics are served, and when the target counts as ready.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Metrics {
+    /// A name or an address; empty is every address of this machine.
+    pub host: String,
+    /// The port; 0 is one that is free.
+    pub port: u16,
+    /// The target is ready while no change has waited for so long.
+    pub ready_lag: Duration,
 }
 
 /// How progress is shown on standard error.

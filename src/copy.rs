@@ -1,5 +1,7 @@
 //! The lanes that copy keys: built for a whole scan, or for a list of keys.
 
+pub mod kept;
+
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
@@ -83,6 +85,7 @@ pub(crate) fn lanes(session: &Session<'_>) -> (Inlets<Vec<Key>>, JoinSet<anyhow:
     let (read_deal, write_deal) = &session.deals;
     for lane in 0..write_deal.lanes() {
         let (sender, receiver) = queue::<Parcel>(between, QUEUED_BYTES);
+        context.queues.add("write", &sender);
         parcels.push(sender);
         let handover = Arc::new(Handover::default());
         for load in [Load::Small, Load::Large] {
@@ -115,6 +118,7 @@ pub(crate) fn lanes(session: &Session<'_>) -> (Inlets<Vec<Key>>, JoinSet<anyhow:
     };
     for lane in 0..read_deal.lanes() {
         let (sender, receiver) = queue::<Vec<Key>>(QUEUED_KEYS, usize::MAX);
+        context.queues.add("read", &sender);
         keys.push(sender);
         let lane = ReadLane::new(
             context.clone(),

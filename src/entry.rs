@@ -25,7 +25,7 @@ pub enum Cause {
     Turn,
 }
 
-/// Why a key is looked at, and since when: eight bytes, for every key has one.
+/// Why a key is looked at, and since when, or of which page of a scan it is: eight bytes, for every key has one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Mark(u64);
 
@@ -61,6 +61,21 @@ impl Mark {
     #[must_use]
     pub fn at(self) -> Duration {
         Duration::from_micros(self.0 & ((1 << CAUSE) - 1))
+    }
+
+    /// The mark of a key of this page of a scan whose place is kept: the number is that of [`Track`](crate::state::Track).
+    #[must_use]
+    pub fn of_page(page: u64) -> Self {
+        Self(page & ((1 << CAUSE) - 1))
+    }
+
+    /// The page of a key that a scan gave; 0 where no place is kept.
+    #[must_use]
+    pub fn page(self) -> u64 {
+        match self.cause() {
+            Cause::Scan => self.0,
+            Cause::Event | Cause::DoubtfulEvent | Cause::Turn => 0,
+        }
     }
 
     /// The eight bytes.
@@ -229,5 +244,9 @@ mod tests {
             assert_eq!((mark.cause(), mark.at()), (cause, at));
         }
         assert_eq!(Mark::default().cause(), Cause::Scan);
+        assert_eq!(Mark::default().page(), 0);
+        assert_eq!(Mark::of_page(7).page(), 7);
+        assert_eq!(Mark::of_page(7).cause(), Cause::Scan);
+        assert_eq!(Mark::new(Cause::Event, at).page(), 0);
     }
 }

@@ -1,6 +1,7 @@
 //! Our own classes of errors, and the one place where a server's words become one of them.
 
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::Side;
@@ -161,6 +162,14 @@ pub enum RunError {
     /// Exit 3: both sides are one database.
     #[error("source and target are the same server and database: {0}")]
     SameDatabase(String),
+    /// Exit 2: the state file does not fit, or cannot be kept.
+    #[error("--state {}: {why}", path.display())]
+    State {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        why: String,
+    },
     /// Exit 130: the second signal.
     #[error("aborted")]
     Aborted,

@@ -1,14 +1,17 @@
 //! What the lanes of a live run share beside the set of changed keys: streams, other databases, what is reported.
 
+mod flight;
 mod streams;
 mod torn;
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 
+pub use self::flight::Flight;
 pub use self::streams::Streams;
 pub use self::torn::Torn;
 use crate::changed::Changed;
@@ -23,6 +26,8 @@ const MOST: usize = 1_000_000;
 pub struct Follow {
     /// The changed keys.
     pub changed: Arc<Changed>,
+    /// The changed keys that were taken out of it, until their fate.
+    pub flight: Flight,
     /// The streams that were read.
     pub streams: Streams,
     /// The slots of open gaps.
@@ -56,6 +61,7 @@ impl Follow {
         Self {
             picks: !kinds.is_empty() || limits_memory,
             changed,
+            flight: Flight::default(),
             streams: Streams::default(),
             torn: Arc::default(),
             asks_databases,
@@ -145,11 +151,26 @@ impl Follow {
         lock(&self.doubts).drain().collect()
     }
 
+    /// How long the oldest change has waited that the target does not have; zero where none waits.
+    #[must_use]
+    pub fn lag(&self) -> Duration {
+        let oldest = self
+            .changed
+            .oldest()
+            .into_iter()
+            .chain(self.flight.oldest());
+        oldest.min().map_or(Duration::ZERO, |oldest| {
+            self.changed.now().saturating_sub(oldest)
+        })
+    }
+
     /// Entries were written: their lag and their cost are counted.
     pub fn written(&self, stats: &stats::Live, entries: &[Entry]) {
         if !entries.iter().any(|entry| entry.key.mark.is_event()) {
             return;
         }
+        self.flight
+            .ended(entries.iter().map(|entry| entry.key.mark));
         let now = self.changed.now();
         let events = || entries.iter().filter(|entry| entry.key.mark.is_event());
         stats.lag(events().map(|entry| now.saturating_sub(entry.key.mark.at())));

@@ -15,6 +15,7 @@
 //! - [`run`]: the program from its words to its exit status
 //! - [`cli`], [`resolve`]: what was typed, and what it means
 //! - [`replicate`], [`live`], [`compare`]: the commands; [`copy`]: the lanes that all copy with; [`session`]: what all stand on
+//! - [`check`]: whether a run could start; [`ping`]: round trips to one server; [`metrics`]: what Prometheus is told of a run
 //! - [`stage`]: scan, [`watch`](stage::watch), read, write, [`carry`](stage::carry), verify: one stage a file, none imports another
 //! - [`follow`], [`changed`]: what the lanes of a live run share, first of all the set of changed keys
 //! - [`types`]: values by their types: read whole or in chunks, compared, copied
@@ -24,11 +25,13 @@
 //! - [`wire`]: the data plane: one connection, commands in, replies out
 //! - [`deal`]: which lane a key takes, always the same
 //! - [`entry`], [`queue`], [`shape`], [`window`]: what flows between stages, and what bounds it
+//! - [`state`]: where a snapshot is, kept in a file
 //! - [`filter`], [`slots`], [`transform`], [`temporary`]: which keys, under which names
 //! - [`logging`], [`output`], [`stats`], [`text`]: what the operator sees
 //! - [`signal`], [`clock`], [`retry`], [`error`], [`config`]: what all stand on
 
 pub mod changed;
+pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod compare;
@@ -41,8 +44,10 @@ pub mod filter;
 pub mod follow;
 pub mod live;
 pub mod logging;
+pub mod metrics;
 pub mod nodes;
 pub mod output;
+pub mod ping;
 pub mod queue;
 pub mod reading;
 pub mod replicate;
@@ -55,6 +60,7 @@ pub mod shape;
 pub mod signal;
 pub mod slots;
 pub mod stage;
+pub mod state;
 pub mod stats;
 pub mod temporary;
 pub mod text;

@@ -406,12 +406,26 @@ impl<'s> Run<'s> {
         }
     }
 
+    /// Why the target cannot be up to date for now, though no gap may be open.
+    fn obstacle(&self) -> Option<&'static str> {
+        if !self.is_listening() {
+            Some("the source is not listened to")
+        } else if !self.guard.is_ready() {
+            Some("the source loads its keys, has lost its master, or cannot be asked")
+        } else if self.follow.changed.has_overflow() || self.pass.is_some() && self.scanned {
+            Some("changed keys are scanned for")
+        } else {
+            None
+        }
+    }
+
     /// What is due each tick.
     fn look(&mut self) {
         self.follow_clusters();
         let changed = &self.follow.changed;
         let live = &self.session.context.stats.live;
         live.set_waiting(changed.len() as u64);
+        live.set_obstacle(self.obstacle());
         let events = live.events();
         if events != self.heard {
             self.heard = events;

@@ -1,7 +1,7 @@
 //! What bounds the memory of a run: queues counted in keys, and one budget of bytes for all values.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
@@ -58,6 +58,61 @@ pub struct Sender<T> {
 /// The end that items are taken out at.
 pub struct Receiver<T> {
     shared: Arc<Shared<T>>,
+}
+
+/// What a queue holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Depth {
+    /// Keys.
+    pub keys: usize,
+    /// Bytes of values.
+    pub bytes: usize,
+}
+
+trait Holds: Send + Sync {
+    fn depth(&self) -> Depth;
+}
+
+impl<T: Send> Holds for Shared<T> {
+    fn depth(&self) -> Depth {
+        let state = self.lock();
+        Depth {
+            keys: state.keys,
+            bytes: state.bytes,
+        }
+    }
+}
+
+/// The queues of a run, by what they are for: looked at from outside, and not kept by that.
+#[derive(Debug, Default)]
+pub struct Queues(Mutex<Vec<(&'static str, Weak<dyn Holds>)>>);
+
+impl Queues {
+    fn lock(&self) -> MutexGuard<'_, Vec<(&'static str, Weak<dyn Holds>)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One more queue.
+    pub fn add<T: Send + 'static>(&self, purpose: &'static str, queue: &Sender<T>) {
+        let shared: Arc<dyn Holds> = queue.shared.clone();
+        let mut queues = self.lock();
+        queues.retain(|(_, queue)| queue.strong_count() > 0);
+        queues.push((purpose, Arc::downgrade(&shared)));
+    }
+
+    /// What all queues for this hold together.
+    #[must_use]
+    pub fn depth(&self, purpose: &str) -> Depth {
+        let mut all = Depth::default();
+        let queues = self.lock();
+        let queues = queues.iter().filter(|(known, _)| *known == purpose);
+        for queue in queues.filter_map(|(_, queue)| queue.upgrade()) {
+            let Depth { keys, bytes } = queue.depth();
+            all.keys += keys;
+            all.bytes += bytes;
+        }
+        all
+    }
 }
 
 /// The other end is gone.
@@ -216,6 +271,12 @@ impl Budget {
         }
     }
 
+    /// Bytes of the whole budget.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        u64::from(self.units) * UNIT as u64
+    }
+
     /// Bytes that are held now.
     #[must_use]
     pub fn held(&self) -> u64 {
@@ -271,6 +332,22 @@ mod tests {
             .await
             .expect("room")
             .unwrap();
+    }
+
+    #[tokio::test]
+    async fn queues_are_looked_at_from_outside() {
+        let queues = Queues::default();
+        let (one, mut receiver) = queue::<Vec<u8>>(4, usize::MAX);
+        let (other, _open) = queue::<Vec<u8>>(4, usize::MAX);
+        queues.add("read", &one);
+        queues.add("read", &other);
+        one.send(vec![0; 3]).await.unwrap();
+        other.send(vec![0; 2]).await.unwrap();
+        assert_eq!(queues.depth("read"), Depth { keys: 5, bytes: 0 });
+        assert_eq!(queues.depth("write"), Depth::default());
+        receiver.receive().await.unwrap();
+        drop((one, receiver));
+        assert_eq!(queues.depth("read").keys, 2);
     }
 
     #[tokio::test]

@@ -3,12 +3,15 @@
 
 mod carriage;
 mod cluster;
+mod completion;
 mod console;
 mod endpoint;
 mod flow;
 mod glob;
 mod keys;
 mod live;
+mod metrics;
+mod ping;
 mod prompt;
 mod refuse;
 mod rewrite;
@@ -31,8 +34,12 @@ use clap::{ArgMatches, FromArgMatches};
 
 use crate::cli::{self, Cli, Global, Job};
 use crate::config::{Address, Command, Config, Endpoint, Password, Rewrite, Side, Verification};
+use crate::ping::Ping;
 use crate::transform::Rename;
 use words::Words;
+
+/// A scan, a reader, and what measures the source.
+const LEAST_MEASURED: usize = 3;
 
 /// What a command line comes to.
 #[derive(Debug)]
@@ -41,6 +48,20 @@ pub enum Parsed {
     Run {
         /// Everything it was told.
         config: Box<Config>,
+        /// Lines for the operator, without a newline, for standard error.
+        notices: Vec<String>,
+    },
+    /// A look at whether such a run could start.
+    Check {
+        /// Everything that the run would be told.
+        config: Box<Config>,
+        /// Lines for the operator, without a newline, for standard error.
+        notices: Vec<String>,
+    },
+    /// Round trips.
+    Ping {
+        /// To what, how often, how shown.
+        ping: Box<Ping>,
         /// Lines for the operator, without a newline, for standard error.
         notices: Vec<String>,
     },
@@ -170,13 +191,7 @@ pub fn parse(args: impl Iterator<Item = OsString>, surroundings: &Surroundings<'
             };
         }
     };
-    match resolve(typed, surroundings) {
-        Ok((config, notices)) => Parsed::Run {
-            config: Box::new(config),
-            notices,
-        },
-        Err(error) => refused(&error),
-    }
+    resolve(typed, surroundings).unwrap_or_else(|error| refused(&error))
 }
 
 fn refused(error: &UsageError) -> Parsed {
@@ -191,8 +206,10 @@ fn refused(error: &UsageError) -> Parsed {
 /// `--key-exclude` or `--key-slots` are SOURCE and TARGET.
 fn take_addresses(typed: &mut Cli, matches: &ArgMatches) {
     let bare = typed.bare.clone();
-    let (Some(cli::Command::Replicate(job) | cli::Command::Compare(job)), Some((_, matches))) =
-        (&mut typed.command, matches.subcommand())
+    let (
+        Some(cli::Command::Replicate(job) | cli::Command::Compare(job) | cli::Command::Check(job)),
+        Some((_, matches)),
+    ) = (&mut typed.command, matches.subcommand())
     else {
         return;
     };
@@ -233,26 +250,38 @@ fn take_addresses(typed: &mut Cli, matches: &ArgMatches) {
     job.target = taken.next();
 }
 
-/// The words become a configuration, and lines for the operator.
-pub fn resolve(
-    typed: Cli,
-    surroundings: &Surroundings<'_>,
-) -> Result<(Config, Vec<String>), UsageError> {
+/// The words become what is to be done, and lines for the operator.
+pub fn resolve(typed: Cli, surroundings: &Surroundings<'_>) -> Result<Parsed, UsageError> {
     let Cli {
         global,
         bare,
         command,
     } = typed;
-    let (command, job) = match command {
-        Some(cli::Command::Replicate(job)) => (Command::Replicate, job),
-        Some(cli::Command::Compare(job)) => (Command::Compare, job),
-        Some(cli::Command::Ping(_)) => return Err(UsageError::later("ping", "ping")),
-        Some(cli::Command::Check(_)) => return Err(UsageError::later("check", "check")),
-        Some(cli::Command::GenerateCompletion(_)) => {
-            return Err(UsageError::later(
-                "generate-completion",
-                "completion scripts",
-            ));
+    let runs = matches!(
+        command,
+        None | Some(cli::Command::Replicate(_) | cli::Command::Compare(_))
+    );
+    if !runs && global.metrics.is_some() {
+        return Err(UsageError::new(
+            "--metrics",
+            "is of riot replicate and riot compare: nothing else has metrics",
+        ));
+    }
+    let (command, job, checks) = match command {
+        Some(cli::Command::Replicate(job)) => (Command::Replicate, job, false),
+        Some(cli::Command::Compare(job)) => (Command::Compare, job, false),
+        Some(cli::Command::Check(job)) => (Command::Replicate, job, true),
+        Some(cli::Command::Ping(words)) => {
+            let (ping, notices) = ping::resolve(*words, bare, &global, surroundings)?;
+            let ping = Box::new(ping);
+            return Ok(Parsed::Ping { ping, notices });
+        }
+        Some(cli::Command::GenerateCompletion(asked)) => {
+            return Ok(Parsed::Exit {
+                status: 0,
+                stdout: completion::script(&asked, bare)?,
+                stderr: String::new(),
+            });
         }
         None => {
             return Err(UsageError::of(
@@ -260,7 +289,13 @@ pub fn resolve(
             ));
         }
     };
-    run(command, *job, bare, &global, surroundings)
+    let (config, notices) = run(command, *job, bare, &global, surroundings)?;
+    let config = Box::new(config);
+    Ok(if checks {
+        Parsed::Check { config, notices }
+    } else {
+        Parsed::Run { config, notices }
+    })
 }
 
 fn run(
@@ -274,12 +309,14 @@ fn run(
     let mode = refuse::job(command, &mut job)?;
     let command = mode.command();
     let console = console::resolve(global, surroundings.terminal, &mut notices)?;
+    let metrics = metrics::resolve(global, &mut notices)?;
     let (source_words, target_words) = sides(&job, bare)?;
     let shard = shard::resolve(job.keys.shard.as_deref(), surroundings, &mut notices)?;
     let selection = keys::resolve(&job.keys, shard.as_ref(), &mut notices)?;
     let rewrite = rewrite::resolve(&job.changes)?;
     let carried = carriage::resolve(mode, &job)?;
     let flow = flow::flow(&job, &carried, global, &mut notices)?;
+    let state = flow::state(&job)?;
     let live = live::resolve(mode, &job.live, &mut notices)?;
     let verification = flow::verification(command, &job, &carried, live.as_ref(), &mut notices)?;
     if live.is_some() {
@@ -306,6 +343,14 @@ fn run(
         &mut notices,
     )?;
     refuse_same(&source.endpoint, &target.endpoint, anything_said)?;
+    if flow.source_cpu.is_some() && source.endpoint.pool < LEAST_MEASURED {
+        return Err(UsageError::new(
+            "--source-cpu",
+            format!(
+                "measures on a connection of its own: --source-pool must be {LEAST_MEASURED} or more"
+            ),
+        ));
+    }
     if let (Some(live), Some(resp)) = (&live, &source_words.resp) {
         live::refuse_tracking_without_resp3(live, &source.endpoint, &resp.option)?;
     }
@@ -322,7 +367,9 @@ fn run(
             flow,
             live,
             verification,
+            state,
             console,
+            metrics,
         },
         notices,
     ))

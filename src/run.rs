@@ -3,11 +3,15 @@
 use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use crate::config::Config;
+use crate::check::{self, Verdict};
+use crate::config::{Config, Console};
 use crate::error::RunError;
 use crate::logging;
+use crate::metrics::{self, Board};
 use crate::output::Printer;
+use crate::ping::{self, Ended, Ping};
 use crate::replicate;
 use crate::resolve::{Parsed, from_args};
 use crate::session::Outcome;
@@ -15,6 +19,8 @@ use crate::signal::{Signals, Stop};
 
 /// Done, with differences or failed keys; or a bug of ours.
 const DIFFERENT: u8 = 1;
+/// A file that the command line names does not do.
+const UNFIT: u8 = 2;
 /// It needed the network to be known.
 const UNUSABLE: u8 = 3;
 /// A stop signal came first.
@@ -33,32 +39,87 @@ pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
             let _ = std::io::stderr().write_all(stderr.as_bytes());
             ExitCode::from(status)
         }
-        Parsed::Run { config, notices } => ExitCode::from(go(&config, &notices)),
+        Parsed::Run { config, notices } => {
+            ExitCode::from(go(&Task::Run(&config, Arc::default()), &notices))
+        }
+        Parsed::Check { config, notices } => ExitCode::from(go(&Task::Check(&config), &notices)),
+        Parsed::Ping { ping, notices } => ExitCode::from(go(&Task::Ping(&ping), &notices)),
     }
 }
 
-fn go(config: &Config, notices: &[String]) -> u8 {
-    let printer = Printer::new(&config.console);
-    if let Err(error) = logging::init(&config.console.log, &printer) {
+/// What is to be done.
+enum Task<'a> {
+    Run(&'a Config, Arc<Board>),
+    Check(&'a Config),
+    Ping(&'a Ping),
+}
+
+impl Task<'_> {
+    fn console(&self) -> &Console {
+        match self {
+            Self::Run(config, _) | Self::Check(config) => &config.console,
+            Self::Ping(ping) => &ping.console,
+        }
+    }
+
+    /// Does it, to its exit status.
+    async fn run(&self, printer: &Printer, stop: &Stop) -> Result<u8, RunError> {
+        Ok(match self {
+            Self::Run(config, board) => match replicate::run(config, printer, board, stop).await? {
+                Outcome::Equal => 0,
+                Outcome::Different => DIFFERENT,
+                Outcome::Interrupted => INTERRUPTED,
+            },
+            Self::Check(config) => tokio::select! {
+                verdict = check::run(config, printer) => match verdict? {
+                    Verdict::Ready => 0,
+                    Verdict::NotReady => DIFFERENT,
+                    Verdict::Unreachable => UNUSABLE,
+                },
+                () = stop.draining() => INTERRUPTED,
+            },
+            Self::Ping(ping) => match ping::run(ping, printer, stop).await? {
+                Ended::Done => 0,
+                Ended::Interrupted => INTERRUPTED,
+                Ended::Unreachable => UNUSABLE,
+            },
+        })
+    }
+}
+
+fn go(task: &Task<'_>, notices: &[String]) -> u8 {
+    let console = task.console();
+    let printer = Printer::new(console);
+    if let Err(error) = logging::init(&console.log, &printer) {
         printer.line(&format!("error: {error}"));
-        return 2;
+        return UNFIT;
     }
     for notice in notices {
         printer.line(notice);
     }
-    let ended = runtime(config)
+    if let Task::Run(config, board) = task
+        && let Some(wanted) = &config.metrics
+    {
+        match metrics::serve(wanted, board.clone()) {
+            Ok(address) => printer.line(&format!("metrics: http://{address}/metrics")),
+            Err(why) => {
+                printer.line(&format!("error: {why}"));
+                return UNUSABLE;
+            }
+        }
+    }
+    let ended = runtime(task)
         .map_err(anyhow::Error::from)
-        .and_then(|runtime| runtime.block_on(until_done(config, &printer)));
+        .and_then(|runtime| runtime.block_on(until_done(task, &printer)));
     match ended {
-        Ok(Outcome::Equal) => 0,
-        Ok(Outcome::Different) => DIFFERENT,
-        Ok(Outcome::Interrupted) => INTERRUPTED,
+        Ok(status) => status,
         Err(error) => {
             printer.line(&format!("error: {error:#}"));
             match error.downcast_ref::<RunError>() {
                 Some(
                     RunError::Unusable { .. } | RunError::Left { .. } | RunError::SameDatabase(_),
                 ) => UNUSABLE,
+                Some(RunError::State { .. }) => UNFIT,
                 Some(RunError::Aborted) => INTERRUPTED,
                 Some(RunError::Internal(_)) | None => DIFFERENT,
             }
@@ -67,8 +128,12 @@ fn go(config: &Config, notices: &[String]) -> u8 {
 }
 
 /// One thread serves ten lanes of plain connections; encryption is worth a second.
-fn runtime(config: &Config) -> std::io::Result<tokio::runtime::Runtime> {
-    if config.source.tls.is_some() || config.target.tls.is_some() {
+fn runtime(task: &Task<'_>) -> std::io::Result<tokio::runtime::Runtime> {
+    let encrypted = match task {
+        Task::Run(config, _) => config.source.tls.is_some() || config.target.tls.is_some(),
+        Task::Check(_) | Task::Ping(_) => false,
+    };
+    if encrypted {
         tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -81,20 +146,22 @@ fn runtime(config: &Config) -> std::io::Result<tokio::runtime::Runtime> {
 }
 
 /// The first signal lets what was taken in drain, the second ends the run at once.
-async fn until_done(config: &Config, printer: &Printer) -> anyhow::Result<Outcome> {
+async fn until_done(task: &Task<'_>, printer: &Printer) -> anyhow::Result<u8> {
     let stop = Stop::default();
     let mut signals = Signals::new()?;
-    let run = replicate::run(config, printer, &stop);
+    let run = task.run(printer, &stop);
     tokio::pin!(run);
     loop {
         tokio::select! {
-            outcome = &mut run => return Ok(outcome?),
+            status = &mut run => return Ok(status?),
             () = signals.next() => {
                 if stop.is_draining() {
                     printer.finish_phase();
                     return Err(RunError::Aborted.into());
                 }
-                printer.line("stopping: what was taken in is written first; once more to abort");
+                if matches!(task, Task::Run(..)) {
+                    printer.line("stopping: what was taken in is written first; once more to abort");
+                }
                 stop.drain();
             }
         }

@@ -3,6 +3,7 @@
 mod by_type;
 mod lanes;
 mod needs;
+mod pick_up;
 mod refuse;
 mod sides;
 
@@ -15,9 +16,10 @@ use tracing::warn;
 
 use self::by_type::payloads_go;
 pub use self::lanes::Lanes;
-use self::needs::{source_needs, target_needs};
-use self::refuse::{left_behind, refuse_in_clusters, refuse_same_database};
-use self::sides::reach;
+pub(crate) use self::needs::{source_needs, target_needs};
+use self::pick_up::pick_up;
+pub(crate) use self::refuse::{left_behind, refuse_in_clusters, refuse_same_database};
+pub(crate) use self::sides::{Found, reach, used};
 use crate::changed::Changed;
 use crate::clock::SAME;
 use crate::config::{self, Carriage, Config, Endpoint, Side};
@@ -28,12 +30,13 @@ use crate::filter::Filter;
 use crate::follow::Follow;
 use crate::nodes::Nodes;
 use crate::output::{Printer, server_line};
-use crate::server::{Choice, Monitor, Profile, Wanted, choose};
+use crate::server::{Choice, Monitor, Profile, Wanted, choose, keep_share};
 use crate::signal::Stop;
 use crate::slots::SlotSet;
 use crate::stage::scan::{Ended, Purpose, ScanStage, Sieve};
 use crate::stage::verify::Terms;
 use crate::stage::{Context, read, write};
+use crate::state::State;
 use crate::stats::{Phase, Stats, Summary};
 use crate::transform::Rename;
 use crate::types;
@@ -80,18 +83,23 @@ pub struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    /// Probes both sides and says what is fatal, before anything is written.
+    /// Probes both sides and says what is fatal, before anything is written. With a state, the copy goes on from there.
     pub async fn start(
         config: &'a Config,
         printer: &'a Printer,
         stop: &Stop,
+        kept: Option<&State>,
     ) -> Result<Self, RunError> {
         let rename = Rename::new(
             &config.rewrite,
             config.source.database,
             config.target.database,
         );
-        let stats = Arc::new(Stats::new(config.console.latency));
+        let mut stats = Stats::new(config.console.latency);
+        if config.metrics.is_some() {
+            stats = stats.keeping_latency();
+        }
+        let stats = Arc::new(stats);
         let source = reach(
             &config.source,
             source_needs(config, &rename),
@@ -108,6 +116,9 @@ impl<'a> Session<'a> {
             printer.line(&line);
             stats.note(line);
         }
+        let track = kept
+            .map(|kept| pick_up(kept, config, (&source, &target), printer, &stats))
+            .transpose()?;
         let (source_profile, target_profile) = (source.profile, target.profile);
         let (source, target) = (source.nodes, target.nodes);
         let choice = match &config.live {
@@ -127,12 +138,8 @@ impl<'a> Session<'a> {
             .live
             .as_ref()
             .map(|live| Arc::new(follow(config, live, &source_profile, deals.0.clone())));
-        let context = Arc::new(Context::new(
-            stats.clone(),
-            config.flow.clone(),
-            stop.clone(),
-            follow,
-        ));
+        let context = Context::new(stats.clone(), config.flow.clone(), stop.clone(), follow);
+        let context = Arc::new(context.tracked_by(track));
         payloads_go(config, &context, &source_profile, &target_profile);
         for (side, profile) in [
             (Side::Source, &source_profile),
@@ -385,6 +392,7 @@ impl<'a> Session<'a> {
             () = self.printer.run() => unreachable!("the printer never ends"),
             () = self.source.keep(period) => unreachable!("what is known is kept for ever"),
             () = self.target.keep(period) => unreachable!("what is known is kept for ever"),
+            () = keep_share(self.source.clone()) => unreachable!("a brake is kept for ever"),
         };
         monitor.last_look().await;
         done
@@ -400,6 +408,24 @@ impl<'a> Session<'a> {
             && (told.accept_unproven || live.unproven.is_empty())
     }
 
+    /// What the run has cost the source's servers, where that was limited.
+    fn tell_share(&self) {
+        let Some(limit) = self.config.flow.source_cpu else {
+            return;
+        };
+        let readers = self.source.routes().readers();
+        let spent = readers
+            .iter()
+            .filter_map(|node| node.link().brake()?.spent());
+        if let Some(most) = spent.max_by(f64::total_cmp) {
+            self.context.stats.note(format!(
+                "the source spent {:.0} % of one core on this run (--source-cpu {}%)",
+                most * 100.0,
+                limit * 100.0
+            ));
+        }
+    }
+
     /// The report, and what the run came to.
     pub fn close(&self, ended: Result<Ended, RunError>) -> Result<Outcome, RunError> {
         let stats = &self.context.stats;
@@ -413,6 +439,12 @@ impl<'a> Session<'a> {
         }
         if let Err(error) = &ended {
             stats.note(format!("ended early: {error}"));
+        }
+        self.tell_share();
+        if tracing::enabled!(tracing::Level::DEBUG)
+            && let Some(waits) = stats.waits()
+        {
+            stats.note(waits);
         }
         let summary = stats.summary();
         self.printer

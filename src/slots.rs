@@ -84,6 +84,26 @@ impl SlotSet {
         }
     }
 
+    /// Takes out what another set has.
+    pub fn remove(&mut self, other: &Self) {
+        for (word, less) in self.0.iter_mut().zip(other.0.iter()) {
+            *word &= !less;
+        }
+    }
+
+    /// The slots as inclusive ranges, in their order and apart.
+    #[must_use]
+    pub fn ranges(&self) -> Vec<(u16, u16)> {
+        let mut ranges: Vec<(u16, u16)> = Vec::new();
+        for slot in self.iter() {
+            match ranges.last_mut() {
+                Some((_, last)) if *last + 1 == slot => *last = slot,
+                _ => ranges.push((slot, slot)),
+            }
+        }
+        ranges
+    }
+
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -158,5 +178,9 @@ mod tests {
         set.retain(&SlotSet::of(&[(10, 64), (16_000, 16_383)]));
         assert_eq!(set.iter().collect::<Vec<_>>(), [10, 63, 64, 16_383]);
         assert!(SlotSet::all().is_all() && SlotSet::default().is_empty());
+        set.remove(&SlotSet::of(&[(60, 63)]));
+        assert_eq!(set.ranges(), [(10, 10), (64, 64), (16_383, 16_383)]);
+        assert_eq!(SlotSet::all().ranges(), [(0, 16_383)]);
+        assert!(SlotSet::default().ranges().is_empty());
     }
 }

@@ -18,17 +18,19 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use bytes::Bytes;
 use tracing::{error, info};
 
 use crate::clock::Clocks;
 use crate::config::{Carriage, Flow, Side, SkipLimit};
-use crate::entry::{Cause, Entry, Key, Value};
+use crate::entry::{Cause, Entry, Key, Mark, Value};
 use crate::error::RunError;
 use crate::follow::Follow;
 use crate::output::KEYS;
-use crate::queue::Budget;
+use crate::queue::{Budget, Queues};
 use crate::signal::Stop;
-use crate::stats::{Stats, Step};
+use crate::state::Track;
+use crate::stats::{Kind, SkipReason, Stats, Step, Tally};
 use crate::text::printable;
 
 /// What all stages of one run share.
@@ -40,12 +42,16 @@ pub struct Context {
     pub flow: Flow,
     /// Bytes of values.
     pub budget: Budget,
+    /// The queues between the lanes.
+    pub queues: Queues,
     /// Both servers' clocks.
     pub clocks: Clocks,
     /// The wish to stop.
     pub stop: Stop,
     /// What the lanes of a live run share.
     pub follow: Option<Arc<Follow>>,
+    /// How far the snapshot is, where that is kept.
+    pub track: Option<Arc<Track>>,
     source_lost: AtomicBool,
     target_lost: AtomicBool,
     failure: Mutex<Option<RunError>>,
@@ -71,9 +77,11 @@ impl Context {
             stats,
             flow,
             budget,
+            queues: Queues::default(),
             clocks: Clocks::default(),
             stop,
             follow,
+            track: None,
             source_lost: AtomicBool::new(false),
             target_lost: AtomicBool::new(false),
             failure: Mutex::new(None),
@@ -84,6 +92,13 @@ impl Context {
             takes_payloads: AtomicBool::new(false),
             by_type,
         }
+    }
+
+    /// How far the snapshot is is kept there.
+    #[must_use]
+    pub fn tracked_by(mut self, track: Option<Arc<Track>>) -> Self {
+        self.track = track;
+        self
     }
 
     /// A side is lost for good: no key is taken in any more, and what needs that side fails without another try.
@@ -181,17 +196,34 @@ impl Context {
 
     /// Entries that the target has, or that newer ones stand for.
     fn succeed(&self, entries: &[Entry]) {
+        self.succeed_as(Kind::Other, entries);
+    }
+
+    /// The same; `kind` is the type of what was copied by the commands of its type.
+    fn succeed_as(&self, kind: Kind, entries: &[Entry]) {
         if let Some(follow) = &self.follow {
             follow.written(&self.stats.live, entries);
         }
-        let deleted = entries
-            .iter()
-            .filter(|entry| entry.value == Value::Gone)
-            .count();
-        let bytes: usize = entries.iter().map(Entry::value_len).sum();
-        self.stats.written((entries.len() - deleted) as u64);
-        self.stats.wrote_bytes(bytes as u64);
-        self.stats.deleted(deleted as u64);
+        let mut tally = Tally::default();
+        let mut deleted = 0;
+        for entry in entries {
+            let kind = match &entry.value {
+                Value::Gone => {
+                    deleted += 1;
+                    continue;
+                }
+                Value::Text(_) => Kind::String,
+                Value::Payload(payload) => Kind::of_payload(payload),
+                Value::ByType(_) => kind,
+                Value::Unwanted | Value::Doubtful => Kind::Other,
+            };
+            tally.add(kind, entry.value_len() as u64);
+        }
+        self.stats.wrote(&tally);
+        self.stats.deleted(deleted);
+        if let Some(track) = &self.track {
+            track.settle(entries.iter().map(|entry| entry.key.mark));
+        }
         if !self.takes_payloads.load(Ordering::Relaxed)
             && entries
                 .iter()
@@ -206,17 +238,57 @@ impl Context {
         }
     }
 
+    /// A key that is left out.
+    fn skip(&self, reason: SkipReason, key: &Key) {
+        self.stats.skipped(reason, 1);
+        self.ended(key.mark);
+    }
+
+    /// A key of this mark is neither written nor deleted.
+    fn ended(&self, mark: Mark) {
+        self.left_flight(mark);
+        if let Some(track) = &self.track {
+            track.settle([mark]);
+        }
+    }
+
+    /// A live run waits no longer for a change of this mark.
+    fn left_flight(&self, mark: Mark) {
+        if let Some(follow) = &self.follow {
+            follow.flight.ended(std::iter::once(mark));
+        }
+    }
+
+    /// A key of the source failed for good before it had a name at the target.
+    fn fail(&self, side: Side, key: &Key, message: &str) {
+        self.fail_as(side, &key.name, (&key.name, key.mark), message);
+    }
+
+    /// An entry failed for good: it is named as that side calls it.
+    fn fail_entry(&self, side: Side, entry: &Entry, message: &str) {
+        let source = entry.source_name();
+        let name = match side {
+            Side::Source => source,
+            Side::Target => &entry.key.name,
+        };
+        self.fail_as(side, name, (source, entry.key.mark), message);
+    }
+
     /// A key failed for good: counted, named, and held against `--skip`.
-    pub fn fail(&self, side: Side, key: &[u8], message: &str) {
+    fn fail_as(&self, side: Side, key: &[u8], (source, mark): (&Bytes, Mark), message: &str) {
         let (step, failures, limit) = match side {
             Side::Source => (Step::Read, &self.read_failures, self.flow.read_skip),
             Side::Target => (Step::Write, &self.write_failures, self.flow.write_skip),
         };
         self.stats.failed(step, key, message);
+        self.left_flight(mark);
         if self.is_lost(side) {
             // One line told why; a line for each of ten thousand keys would bury it.
             info!("not copied: {}: {message}", printable(key));
             return;
+        }
+        if let Some(track) = &self.track {
+            track.failed(source, mark);
         }
         error!("not copied: {}: {message}", printable(key));
         let failed = failures.fetch_add(1, Ordering::Relaxed) + 1;

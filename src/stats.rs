@@ -1,21 +1,31 @@
 //! What happened so far: counters that every stage adds to.
 
+mod kind;
 mod latency;
 mod live;
 mod process;
 mod summary;
+mod times;
+mod trouble;
+mod waits;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use self::kind::Tallies;
+pub use self::kind::{Kind, Tally};
 use self::latency::Histograms;
 pub use self::live::{Gap, HotKey, Live, LiveSummary};
-pub use self::process::{cpu_time, peak_memory};
+pub use self::process::{cpu_time, peak_memory, resident_memory};
 pub use self::summary::{
     Counts, Difference, DifferenceKind, Differences, Failure, Latencies, Latency, Phase,
     Reconnects, SkipReason, Skipped, Step, Summary,
 };
+pub use self::times::{Command, Times};
+pub use self::trouble::Away;
+use self::trouble::Troubles;
+pub use self::waits::Wait;
 use crate::config::Side;
 
 /// Failures, and differences, that are kept with their key's name; beyond that they are only counted.
@@ -28,9 +38,16 @@ pub struct Stats {
     pub live: Live,
     started: Instant,
     latency: Option<Mutex<Histograms>>,
+    waits: waits::Waits,
+    /// Latency is for the report, too.
+    reports_latency: bool,
+    read: Tallies,
+    wrote: Tallies,
+    troubles: Troubles,
     marks: Mutex<Marks>,
     /// Keys that the source is thought to have; [`UNKNOWN`] where nobody knows.
     total_keys: AtomicU64,
+    done_before: AtomicU64,
     scan_complete: AtomicBool,
     compare_complete: AtomicBool,
     scanned: AtomicU64,
@@ -45,6 +62,7 @@ pub struct Stats {
     skipped_empty_stream: AtomicU64,
     skipped_gone: AtomicU64,
     failed: AtomicU64,
+    failed_reads: AtomicU64,
     bytes_read: AtomicU64,
     bytes_written: AtomicU64,
     retries: AtomicU64,
@@ -114,6 +132,11 @@ impl Stats {
             live: Live::default(),
             started: now,
             latency: latency.then(Mutex::default),
+            waits: waits::Waits::default(),
+            reports_latency: latency,
+            read: Tallies::default(),
+            wrote: Tallies::default(),
+            troubles: Troubles::default(),
             marks: Mutex::new(Marks {
                 phase: Phase::Connecting,
                 since: now,
@@ -124,6 +147,7 @@ impl Stats {
                 compares: false,
             }),
             total_keys: AtomicU64::new(UNKNOWN),
+            done_before: AtomicU64::default(),
             scan_complete: AtomicBool::default(),
             compare_complete: AtomicBool::default(),
             scanned: AtomicU64::default(),
@@ -138,6 +162,7 @@ impl Stats {
             skipped_empty_stream: AtomicU64::default(),
             skipped_gone: AtomicU64::default(),
             failed: AtomicU64::default(),
+            failed_reads: AtomicU64::default(),
             bytes_read: AtomicU64::default(),
             bytes_written: AtomicU64::default(),
             retries: AtomicU64::default(),
@@ -194,6 +219,11 @@ impl Stats {
         self.total_keys.store(total.unwrap_or(UNKNOWN), Relaxed);
     }
 
+    /// Keys that an earlier run has copied, which this one goes on from.
+    pub fn set_done_before(&self, keys: u64) {
+        self.done_before.store(keys, Relaxed);
+    }
+
     /// The SCAN of the phase that the run is in has come to its end: what it gave is all there is, whatever DBSIZE said.
     pub fn scan_ended(&self) {
         match self.phase() {
@@ -240,6 +270,9 @@ impl Stats {
             Step::Compare => &self.compare_failed,
         }
         .fetch_add(1, Relaxed);
+        if step == Step::Read {
+            self.failed_reads.fetch_add(1, Relaxed);
+        }
         let mut failures = lock(&self.failures);
         if failures.len() < KEPT {
             failures.push(Failure {
@@ -360,6 +393,7 @@ impl Stats {
         let total = get(&self.total_keys);
         Counts {
             total_keys: (total != UNKNOWN).then_some(total),
+            done_before: get(&self.done_before),
             scan_complete: self.scan_complete.load(Relaxed),
             compare_complete: self.compare_complete.load(Relaxed),
             scanned: get(&self.scanned),
@@ -377,6 +411,7 @@ impl Stats {
                 gone: get(&self.skipped_gone),
             },
             failed: get(&self.failed),
+            failed_reads: get(&self.failed_reads),
             bytes_read: get(&self.bytes_read),
             bytes_written: get(&self.bytes_written),
             retries: get(&self.retries),

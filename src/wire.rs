@@ -2,6 +2,7 @@
 
 pub mod tls;
 
+mod brake;
 mod chunks;
 mod connection;
 mod dial;
@@ -11,6 +12,7 @@ mod outgoing;
 mod secret;
 mod stream;
 
+pub use brake::Brake;
 pub use connection::{Connection, Identity, Reply, run_id};
 pub use dial::connect;
 pub use incoming::{Span, Token};

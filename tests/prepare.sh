@@ -23,7 +23,7 @@ apt_install() {
   return "$status"
 }
 
-need_rust() {
+need_cargo() {
   if ! command -v cargo >/dev/null && [[ -r ${CARGO_HOME:-$HOME/.cargo}/env ]]; then
     . "${CARGO_HOME:-$HOME/.cargo}/env"
   fi
@@ -31,6 +31,10 @@ need_rust() {
     echo "missing: Rust's toolchain (https://rustup.rs)" >&2
     exit 1
   fi
+}
+
+need_rust() {
+  need_cargo
   cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
   cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
 }
@@ -56,6 +60,11 @@ need_test_servers() {
   unpack "$folder" redis60 bullseye redis
   unpack "$folder" redis80 trixie redis
   unpack "$folder" valkey81 trixie valkey
+}
+
+# What the metrics are held against: a real Prometheus, and promtool, which comes with it.
+need_prometheus() {
+  if ! command -v prometheus >/dev/null || ! command -v promtool >/dev/null; then apt_install prometheus; fi
 }
 
 # unpack FOLDER NAME SUITE KIND: once; an unpacked server that no longer starts is unpacked again.

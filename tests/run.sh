@@ -2,8 +2,9 @@
 # All of riot's checks and tests: formatting, lints, documentation, unit and integration tests on real servers.
 #   tests/run.sh           a few minutes
 #   tests/run.sh --full    the sizes that riot is promised to handle: a million keys, values of 100 MB, forty of 50 MB
-# Installs what it needs and does not find (root, Debian's apt): a C linker, redis-server 7.0. Redis 6.0 and 8.0 and Valkey 8.1
-# are unpacked into $RIOT_TEST_SERVERS (target/servers when unset) with their own libc; nothing of the system changes.
+# Installs what it needs and does not find (root, Debian's apt): a C linker, redis-server 7.0, prometheus. Redis 6.0 and 8.0
+# and Valkey 8.1 are unpacked into $RIOT_TEST_SERVERS (target/servers when unset) with their own libc; nothing of the system
+# changes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -21,6 +22,7 @@ need_rust
 need_linker
 export RIOT_TEST_SERVERS=${RIOT_TEST_SERVERS:-$PWD/target/servers}
 need_test_servers "$RIOT_TEST_SERVERS"
+need_prometheus
 
 step cargo fmt --check
 cargo fmt --check
@@ -30,6 +32,9 @@ cargo clippy --locked --all-targets --profile checked -- -D warnings
 
 step cargo doc
 RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --document-private-items --profile checked
+
+step packaging/check.sh
+packaging/check.sh
 
 step cargo test
 log=${CARGO_TARGET_DIR:-target}/tests.log

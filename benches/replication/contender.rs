@@ -177,7 +177,7 @@ pub(crate) fn riot(
     options: &Options,
 ) -> Vec<String> {
     let mut line = vec![
-        env!("CARGO_BIN_EXE_riot").to_owned(),
+        options.program().to_owned(),
         command.to_owned(),
         format!("redis://{source}"),
         format!("redis://{target}"),

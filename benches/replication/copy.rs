@@ -1,5 +1,7 @@
 //! Keys a second, CPU and memory of every contender on one kind of data, interleaved, with medians.
 
+use std::path::Path;
+
 use anyhow::{Result, ensure};
 
 use crate::contender::{Contender, Sample};
@@ -14,6 +16,8 @@ const QUIET: f64 = 0.1;
 /// One contender's runs.
 struct Entrant {
     contender: Contender,
+    /// With the build of riot that takes part.
+    options: Options,
     samples: Vec<Sample>,
     failure: Option<String>,
 }
@@ -39,10 +43,19 @@ pub(crate) fn run(
         .contenders
         .iter()
         .filter(|contender| contender.takes(data))
-        .map(|contender| Entrant {
-            contender: *contender,
-            samples: Vec::new(),
-            failure: None,
+        .flat_map(|contender| {
+            let count = if contender.is_riot() {
+                options.programs.len()
+            } else {
+                1
+            };
+            let programs = options.programs.iter().take(count);
+            programs.map(|program| Entrant {
+                contender: *contender,
+                options: options.with(program),
+                samples: Vec::new(),
+                failure: None,
+            })
         })
         .collect();
     // The servers' tables, memory and buffers get their size in a run that does not count.
@@ -54,14 +67,18 @@ pub(crate) fn run(
             if entrant.failure.is_some() {
                 continue;
             }
-            match quietest(entrant.contender, data, source, target, options) {
+            match quietest(entrant.contender, data, source, target, &entrant.options) {
                 Ok(sample) => entrant.samples.push(sample),
                 Err(error) => entrant.failure = Some(format!("{error:#}")),
             }
         }
     }
     target.flush()?;
-    print(&entrants, bytes as f64 / keys as f64);
+    print(
+        &entrants,
+        bytes as f64 / keys as f64,
+        options.programs.len() > 1,
+    );
     ensure!(
         entrants.iter().all(|entrant| entrant.failure.is_none()),
         "not every contender copied the {}",
@@ -92,6 +109,18 @@ fn quietest(
 }
 
 impl Entrant {
+    /// With the name of its build where `several` take part.
+    fn title(&self, several: bool) -> String {
+        let title = self.contender.title();
+        let program = Path::new(self.options.program());
+        match program.file_name() {
+            Some(name) if several && self.contender.is_riot() => {
+                format!("{title} ({})", name.to_string_lossy())
+            }
+            _ => title.to_owned(),
+        }
+    }
+
     fn of(&self, value: impl Fn(&Sample) -> f64) -> f64 {
         median(self.samples.iter().map(value).collect())
     }
@@ -101,7 +130,7 @@ impl Entrant {
     }
 }
 
-fn print(entrants: &[Entrant], bytes: f64) {
+fn print(entrants: &[Entrant], bytes: f64, several: bool) {
     let best = |counts: fn(Contender) -> bool| {
         entrants
             .iter()
@@ -125,7 +154,7 @@ fn print(entrants: &[Entrant], bytes: f64) {
         "of the best with expiries",
     ]);
     for entrant in entrants {
-        let title = entrant.contender.title();
+        let title = entrant.title(several);
         if let Some(failure) = &entrant.failure {
             println!("{title} failed: {failure}\n");
             continue;
@@ -133,7 +162,7 @@ fn print(entrants: &[Entrant], bytes: f64) {
         let rate = entrant.rate();
         let rates = || entrant.samples.iter().map(|sample| sample.rate);
         table.row(vec![
-            title.to_owned(),
+            title,
             grouped(rate),
             format!(
                 "{} – {}",
@@ -169,7 +198,7 @@ fn print(entrants: &[Entrant], bytes: f64) {
             let own = entrant.of(|sample| sample.own_rate.unwrap_or(f64::NAN));
             println!(
                 "By the time in its own report, without the start and the end of the process, {} moves {} keys/s.\n",
-                entrant.contender.title(),
+                entrant.title(several),
                 grouped(own)
             );
         }

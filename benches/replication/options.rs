@@ -57,6 +57,15 @@ pub(crate) struct Options {
     /// The server.
     #[arg(long, default_value = "redis-server")]
     pub(crate) server: String,
+    /// Other builds of riot in place of the one that cargo makes; in `copy` each takes part, interleaved with the others.
+    #[arg(
+        long = "riot",
+        value_name = "PATH",
+        value_delimiter = ',',
+        default_value = env!("CARGO_BIN_EXE_riot"),
+        hide_default_value = true
+    )]
+    pub(crate) programs: Vec<String>,
     /// More words for riot, as one string.
     #[arg(long = "riot-options", default_value = "", allow_hyphen_values = true)]
     pub(crate) riot: String,
@@ -88,6 +97,19 @@ impl Options {
         self.repetitions
             .unwrap_or(if self.full { 5 } else { 3 })
             .max(1)
+    }
+
+    /// The same for one build of riot alone.
+    pub(crate) fn with(&self, program: &str) -> Self {
+        Self {
+            programs: vec![program.to_owned()],
+            ..self.clone()
+        }
+    }
+
+    /// The build of riot that is measured: the first where there are several.
+    pub(crate) fn program(&self) -> &str {
+        self.programs.first().map_or("riot", String::as_str)
     }
 
     /// How many keys of this data.

@@ -57,6 +57,12 @@ impl Ring {
         read(chunk, offset).map_or(&[], |(_, name)| name)
     }
 
+    /// The mark at a place.
+    pub(super) fn marked(&self, place: Place) -> Option<Mark> {
+        let (chunk, offset) = self.locate(place);
+        read(chunk, offset).map(|(mark, _)| mark)
+    }
+
     /// Changes the mark at a place.
     pub(super) fn mark(&mut self, place: Place, change: impl FnOnce(Mark) -> Mark) {
         let index = usize::try_from((place >> 16) - self.first).unwrap_or(usize::MAX);

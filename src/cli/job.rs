@@ -178,6 +178,9 @@ pub struct Pace {
     /// Most keys a second
     #[arg(long, value_name = "KEYS")]
     pub rate: Option<String>,
+    /// Most of one core of each server of the source that this run may use, in percent: 30%
+    #[arg(long, value_name = "PERCENT")]
+    pub source_cpu: Option<String>,
     /// When done, run again after this long, until stopped
     #[arg(long, value_name = "DURATION")]
     pub repeat: Option<String>,
@@ -205,6 +208,9 @@ pub struct Trouble {
     /// How many keys may fail to be read [default: as --skip]
     #[arg(long, value_name = "KEYS")]
     pub read_skip: Option<String>,
+    /// Keep in this file where the copy is: killed, it is picked up there by the same command line
+    #[arg(long, value_name = "FILE")]
+    pub state: Option<OsString>,
     /// How long a server that is away is waited for [default: 1m]
     #[arg(long, value_name = "DURATION")]
     pub reconnect_timeout: Option<String>,

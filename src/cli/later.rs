@@ -11,10 +11,6 @@ use clap::Args;
 pub struct Later {
     #[arg(long, hide = true)]
     pub db_map: Vec<String>,
-    #[arg(long, hide = true)]
-    pub source_cpu: Option<String>,
-    #[arg(long, hide = true)]
-    pub state: Option<String>,
 }
 
 /// RIOT's options that have no meaning here.
@@ -47,12 +43,4 @@ pub struct Foreign {
     pub scan_samples: Option<OsString>,
     #[arg(long, alias = "notif-queue", hide = true)]
     pub notification_queue: Option<OsString>,
-}
-
-/// The words after a command that is refused whole.
-#[derive(Debug, Args)]
-pub struct Unread {
-    /// Not read
-    #[arg(num_args = 0.., trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
-    words: Vec<super::Hidden>,
 }

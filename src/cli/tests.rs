@@ -1,6 +1,7 @@
 //! The help, as operators see it, and clap's own checks.
 
 mod compare;
+mod ping;
 mod replicate;
 
 fn help(command: &str) -> String {
@@ -27,11 +28,16 @@ fn the_program_has_a_help() {
 
     Usage: riot replicate [OPTIONS] SOURCE TARGET
            riot compare [OPTIONS] SOURCE TARGET
+           riot check [OPTIONS] SOURCE TARGET
            riot [SOURCE CONNECTION] replicate [OPTIONS] [TARGET CONNECTION]
+           riot ping [OPTIONS] [URI]
 
     Commands:
-      replicate  Copy the source's keys to the target, once or live, then compare
-      compare    Compare the source's keys with the target's
+      replicate            Copy the source's keys to the target, once or live, then compare
+      compare              Compare the source's keys with the target's
+      check                Say whether a migration can start, and what stands in its way; writes nothing
+      ping                 Measure round trips to one server, or to each master of a cluster
+      generate-completion  Print the completion script of a shell
 
     Options:
       -V, --version  Print version
@@ -56,6 +62,8 @@ fn the_program_has_a_help() {
                                       [default: text]
       -l, --latency                   Report p50, p99 and the longest time of each command on each side
           --no-auto-reconnect         End the run when a connection is lost, instead of connecting again
+          --metrics <HOST:PORT>       Serve metrics for Prometheus at /metrics, and /healthz and /readyz
+          --ready-lag <DURATION>      /readyz says yes while no change waits for so long [default: 1s]
 
     One side, as RIOT 3 has it (before the command the source, after it the target):
       -u, --uri <URI>               Server URI
@@ -98,4 +106,17 @@ fn the_program_has_a_help() {
     Exit status: 0 done and equal; 1 differences, failed keys or an open gap; 2 the command line; 3 a
     server; 130 interrupted
     "#);
+}
+
+#[test]
+fn check_has_the_options_of_replicate() {
+    let options = |command: &str, notes: &str| {
+        let help = help(command);
+        let (_, options) = help.split_once("Which keys:").unwrap();
+        options.split_once(notes).unwrap().0.to_owned()
+    };
+    assert_eq!(
+        options("check", "Takes the options"),
+        options("replicate", "SOURCE and TARGET:")
+    );
 }

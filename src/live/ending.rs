@@ -66,6 +66,8 @@ impl Run<'_> {
                     .take_overflow()
                     .map_or(0, |overflow| overflow.keys()),
         );
+        // All that was taken in has its fate: the gaps tell what is left.
+        stats.live.set_obstacle(None);
         self.session.printer.finish_phase();
         let session = self.session;
         if !complete {

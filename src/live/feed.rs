@@ -99,6 +99,7 @@ async fn feed(
                 break;
             }
             left = left.saturating_sub(keys.len());
+            follow.flight.took(keys.iter().map(|key| key.mark));
             live.took(keys.len() as u64);
             live.set_waiting(changed.len() as u64);
             if output.send(keys).await.is_err() {

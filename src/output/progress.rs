@@ -43,7 +43,7 @@ pub(super) fn keys_done(phase: Phase, counts: &Counts) -> u64 {
     if phase == Phase::Comparing {
         counts.compared
     } else {
-        counts.finished()
+        counts.finished() + counts.done_before
     }
 }
 
@@ -63,15 +63,16 @@ impl Progress {
             Phase::Listening => false,
             // Something that has just changed is always on its way: the scan can be over all the same.
             _ if following.is_some() && took.is_some() => counts.scan_complete,
-            _ => counts.scan_complete && keys >= counts.taken(),
+            _ => counts.scan_complete && counts.finished() >= counts.taken(),
         };
         let total = match phase {
             Phase::Listening => None,
             _ if complete => Some(keys),
-            Phase::Scanning if counts.scan_complete => Some(counts.taken()),
+            Phase::Scanning if counts.scan_complete => Some(counts.taken() + counts.done_before),
             Phase::Scanning => counts
                 .total_keys
-                .map(|total| total.max(counts.scanned).saturating_add(counts.changes)),
+                .map(|total| total.max(counts.scanned + counts.done_before))
+                .map(|total| total.saturating_add(counts.changes)),
             _ => counts.total_keys,
         };
         Self {

@@ -60,13 +60,53 @@ pub(super) enum Column {
     ExpiryAgain,
 }
 
-/// Answers of one kind that follow each other.
+/// Most commands that ask of one key before the next one has its turn.
+pub(super) const MOST_COLUMNS: usize = 4;
+
+/// Answers that follow each other: of one kind, or for each key in turn one of each of several kinds.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Run {
-    pub(super) column: Column,
+    columns: [Column; MOST_COLUMNS],
+    width: usize,
+    /// Answers in all.
     pub(super) rows: usize,
     /// The first one's place in the batch.
-    pub(super) base: usize,
+    base: usize,
+}
+
+impl Run {
+    /// Answers of so many keys from place `base` on. A key's come together, as the server finds it at once then.
+    pub(super) fn new(columns: &[Column], keys: usize, base: usize) -> Self {
+        let mut list = [Column::Opened; MOST_COLUMNS];
+        for (place, column) in list.iter_mut().zip(columns) {
+            *place = *column;
+        }
+        Self {
+            columns: list,
+            width: columns.len().clamp(1, MOST_COLUMNS),
+            rows: keys * columns.len(),
+            base,
+        }
+    }
+
+    /// Whether these are answers of this one kind.
+    pub(super) fn is(&self, column: Column) -> bool {
+        self.width == 1 && self.columns.first() == Some(&column)
+    }
+
+    /// What the answer after `row` others is, and to which place of the batch it belongs.
+    fn at(&self, row: usize) -> (Column, usize) {
+        let column = self.columns.get(row % self.width).copied();
+        (
+            column.unwrap_or(Column::Opened),
+            self.base + row / self.width,
+        )
+    }
+
+    /// The last answer for a key.
+    fn ends_with(&self, column: Column) -> bool {
+        self.columns.get(self.width - 1) == Some(&column)
+    }
 }
 
 /// A batch, sent or to be sent.
@@ -215,22 +255,22 @@ impl Batch {
 
     /// Takes the commonest answers of a column at once, as many as have come.
     pub(crate) fn skip(&mut self, connection: &mut Connection) {
-        let Some(Run { column, rows, .. }) = self.runs.get(self.run).copied() else {
+        let Some(run) = self.runs.get(self.run) else {
             return;
         };
-        let left = rows - self.row;
-        let skipped = match column {
-            Column::Queued => connection.skip(b"+QUEUED\r\n", left),
-            Column::Expiry => {
-                let without = connection.skip(b":-1\r\n", left);
-                self.expiries
-                    .resize(self.expiries.len() + without, NO_EXPIRY);
-                without
-            }
-            _ => return,
+        let left = run.rows - self.row;
+        let skipped = if run.is(Column::Queued) {
+            connection.skip(b"+QUEUED\r\n", left)
+        } else if run.is(Column::Expiry) {
+            let without = connection.skip(b":-1\r\n", left);
+            self.expiries
+                .resize(self.expiries.len() + without, NO_EXPIRY);
+            without
+        } else {
+            return;
         };
         self.row += skipped;
-        if self.row >= rows {
+        if skipped == left {
             self.row = 0;
             self.run += 1;
         }
@@ -238,10 +278,10 @@ impl Batch {
 
     /// Takes one token of the answer.
     pub(crate) fn accept(&mut self, token: Token, connection: &Connection) -> Result<Answer, Lost> {
-        let Some(Run { column, rows, base }) = self.runs.get(self.run).copied() else {
+        let Some(run) = self.runs.get(self.run) else {
             return Err(unexpected(token));
         };
-        let row = base + self.row;
+        let ((column, row), rows) = (run.at(self.row), run.rows);
         self.row += 1;
         if self.row >= rows {
             self.row = 0;
@@ -384,7 +424,7 @@ impl Batch {
         let last = self
             .runs
             .last()
-            .is_some_and(|run| run.column == Column::Kind);
+            .is_some_and(|run| run.ends_with(Column::Kind));
         if last {
             Answer::Inspected(row, None)
         } else {

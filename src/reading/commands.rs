@@ -2,11 +2,45 @@
 
 use std::time::Instant;
 
-use super::batch::{Batch, Column, Road, Run};
+use super::batch::{Batch, Column, MOST_COLUMNS, Road, Run};
 use super::dialect::Dialect;
 use crate::entry::Millis;
 use crate::slots::slot;
 use crate::wire::Outgoing;
+
+/// SAMPLES of MEMORY USAGE where none is said.
+const USUAL_SAMPLES: u32 = 5;
+
+/// A command about one key, and what its answer is.
+#[derive(Debug, Clone, Copy)]
+struct Question<'a> {
+    column: Column,
+    /// The words before the key's name.
+    words: &'a [&'a [u8]],
+    /// Those after it.
+    behind: &'a [&'a [u8]],
+}
+
+impl<'a> Question<'a> {
+    fn new(column: Column, words: &'a [&'a [u8]]) -> Self {
+        Self {
+            column,
+            words,
+            behind: &[],
+        }
+    }
+
+    fn encode(&self, name: &[u8], out: &mut Outgoing) {
+        out.command(self.words.len() + 1 + self.behind.len());
+        for word in self.words {
+            out.word(word);
+        }
+        out.word(name);
+        for word in self.behind {
+            out.word(word);
+        }
+    }
+}
 
 impl Batch {
     /// Encodes the commands, for the first time or again, without the keys that are settled.
@@ -27,42 +61,36 @@ impl Batch {
     }
 
     fn expect(&mut self, column: Column, rows: usize) {
-        self.expect_from(column, rows, 0);
+        self.expect_from(&[column], rows, 0);
     }
 
-    fn expect_from(&mut self, column: Column, rows: usize, base: usize) {
-        self.runs.push(Run { column, rows, base });
+    fn expect_from(&mut self, columns: &[Column], keys: usize, base: usize) {
+        self.runs.push(Run::new(columns, keys, base));
     }
 
     fn encode_inspection(&mut self, dialect: Dialect, out: &mut Outgoing) {
-        let keys = self.keys.len();
-        if dialect.kinds && self.road == Road::Inspect {
-            self.each(out, b"TYPE", Column::Kind);
-        }
-        let Some(samples) = dialect.memory else {
-            return;
-        };
         let mut digits = itoa::Buffer::new();
-        let samples = digits.format(samples);
-        self.ask(out);
-        for key in &self.keys {
-            out.words(&[
-                b"MEMORY",
-                b"USAGE",
-                &key.name,
-                b"SAMPLES",
-                samples.as_bytes(),
-            ]);
+        let number = dialect.memory.map(|samples| digits.format(samples));
+        let told: &[&[u8]] = &[b"SAMPLES", number.unwrap_or_default().as_bytes()];
+        let mut questions = Vec::new();
+        if dialect.kinds && self.road == Road::Inspect {
+            questions.push(Question::new(Column::Kind, &[b"TYPE"]));
         }
-        self.expect(Column::Memory, keys);
+        if let Some(samples) = dialect.memory {
+            questions.push(Question {
+                behind: if samples == USUAL_SAMPLES { &[] } else { told },
+                ..Question::new(Column::Memory, &[b"MEMORY", b"USAGE"])
+            });
+        }
+        self.each(out, &questions, 0, self.keys.len());
     }
 
     fn encode_reads(&mut self, dialect: Dialect, out: &mut Outgoing) {
         let keys = self.keys.len();
-        let expiry: &[u8] = if dialect.pexpiretime {
-            b"PEXPIRETIME"
+        let expiry: &[&[u8]] = if dialect.pexpiretime {
+            &[b"PEXPIRETIME"]
         } else {
-            b"PTTL"
+            &[b"PTTL"]
         };
         let multi = dialect.multi && !dialect.cluster;
         let clock = !self.presumes && !dialect.pexpiretime && dialect.time;
@@ -85,30 +113,27 @@ impl Batch {
         if self.presumes || asks_databases {
             self.encode_keyspace(dialect, out);
         }
+        let before = (!self.presumes).then(|| Question::new(Column::Expiry, expiry));
+        let after = (!self.presumes && !multi).then(|| Question::new(Column::ExpiryAgain, expiry));
         if !self.presumes {
-            self.each(out, expiry, Column::Expiry);
             self.expiries.reserve(keys);
         }
-        if kinds {
-            self.each(out, b"TYPE", Column::Kind);
+        if !multi {
+            self.held = vec![None; keys];
         }
-        if !self.road.is_texts() {
-            self.each(out, b"DUMP", Column::Payload);
-        } else if dialect.cluster {
-            self.encode_texts_by_slot(out);
+        if self.road.is_texts() {
+            self.encode_texts(dialect, [before, after], out);
         } else {
-            self.encode_texts(out, 0, keys);
+            let kind = kinds.then(|| Question::new(Column::Kind, &[b"TYPE"]));
+            let payload = Some(Question::new(Column::Payload, &[b"DUMP"]));
+            let questions = [before, kind, payload, after].into_iter().flatten();
+            self.each(out, &questions.collect::<Vec<_>>(), 0, keys);
         }
         if multi {
             out.words(&[b"EXEC"]);
-            return;
-        }
-        self.held = vec![None; keys];
-        if self.presumes {
+        } else if self.presumes {
             // Nothing had an expiry before, and nothing has one now.
             self.encode_keyspace(dialect, out);
-        } else {
-            self.each(out, expiry, Column::ExpiryAgain);
         }
     }
 
@@ -118,49 +143,95 @@ impl Batch {
         self.keyspace = format!("db{}:", dialect.database);
     }
 
-    /// One MGET for keys of the batch.
-    fn encode_texts(&mut self, out: &mut Outgoing, first: usize, count: usize) {
+    /// Strings, each between what is asked of it before and after: one MGET for all, in a cluster for those that follow each
+    /// other and have one slot, and GET for the others.
+    fn encode_texts(
+        &mut self,
+        dialect: Dialect,
+        [before, after]: [Option<Question<'_>>; 2],
+        out: &mut Outgoing,
+    ) {
+        let keys = self.keys.len();
+        let slots: Vec<u16> = if dialect.cluster {
+            self.keys.iter().map(|key| slot(&key.name)).collect()
+        } else {
+            Vec::new()
+        };
+        let mut alone = 0;
+        let mut first = 0;
+        let groups = slots.chunk_by(|one, other| one == other).map(<[u16]>::len);
+        let groups = groups.chain((!dialect.cluster).then_some(keys));
+        for count in groups {
+            if dialect.cluster && (count == 1 || self.asking) {
+                alone += count;
+            } else {
+                self.encode_singles(out, [before, after], first - alone, alone);
+                alone = 0;
+                self.each(out, before.as_slice(), first, count);
+                self.encode_mget(out, first, count);
+                self.each(out, after.as_slice(), first, count);
+            }
+            first += count;
+        }
+        self.encode_singles(out, [before, after], first - alone, alone);
+    }
+
+    fn encode_mget(&mut self, out: &mut Outgoing, first: usize, count: usize) {
         out.command(count + 1);
         out.word(b"MGET");
         for key in self.keys.iter().skip(first).take(count) {
             out.word(&key.name);
         }
-        self.expect_from(Column::Texts, 1, first);
-        self.expect_from(Column::Text, count, first);
+        self.expect_from(&[Column::Texts], 1, first);
+        self.expect_from(&[Column::Text], count, first);
     }
 
-    /// MGET for keys that follow each other and have one slot, GET for the others.
-    fn encode_texts_by_slot(&mut self, out: &mut Outgoing) {
-        let slots: Vec<u16> = self.keys.iter().map(|key| slot(&key.name)).collect();
-        let mut first = 0;
-        for same in slots.chunk_by(|one, other| one == other) {
-            if same.len() > 1 && !self.asking {
-                self.encode_texts(out, first, same.len());
-            } else {
-                self.encode_singles(out, first, same.len());
+    fn encode_singles(
+        &mut self,
+        out: &mut Outgoing,
+        [before, after]: [Option<Question<'_>>; 2],
+        first: usize,
+        count: usize,
+    ) {
+        let single = Some(Question::new(Column::Single, &[b"GET"]));
+        let questions = [before, single, after].into_iter().flatten();
+        self.each(out, &questions.collect::<Vec<_>>(), first, count);
+    }
+
+    /// All questions of one key, then those of the next.
+    fn each(&mut self, out: &mut Outgoing, questions: &[Question<'_>], first: usize, count: usize) {
+        if questions.is_empty() || count == 0 {
+            return;
+        }
+        if self.asking {
+            // The batch has this key alone.
+            for question in questions {
+                self.ask(out);
+                self.each_answered(out, &[*question], first, count);
             }
-            first += same.len();
+        } else {
+            self.each_answered(out, questions, first, count);
         }
     }
 
-    fn encode_singles(&mut self, out: &mut Outgoing, first: usize, count: usize) {
-        self.ask(out);
+    fn each_answered(
+        &mut self,
+        out: &mut Outgoing,
+        questions: &[Question<'_>],
+        first: usize,
+        count: usize,
+    ) {
         for key in self.keys.iter().skip(first).take(count) {
-            out.words(&[b"GET", &key.name]);
+            for question in questions {
+                question.encode(&key.name, out);
+            }
         }
-        match self.runs.last_mut() {
-            Some(run) if run.column == Column::Single => run.rows += count,
-            _ => self.expect_from(Column::Single, count, first),
+        let mut columns = [Column::Opened; MOST_COLUMNS];
+        for (column, question) in columns.iter_mut().zip(questions) {
+            *column = question.column;
         }
-    }
-
-    /// One command for each key.
-    fn each(&mut self, out: &mut Outgoing, command: &[u8], column: Column) {
-        self.ask(out);
-        for key in &self.keys {
-            out.words(&[command, &key.name]);
-        }
-        self.expect(column, self.keys.len());
+        let columns = columns.get(..questions.len()).unwrap_or_default();
+        self.expect_from(columns, count, first);
     }
 
     /// A key that is on its way to this node is told only to who asks for it: the batch has that key alone.

@@ -2,6 +2,8 @@
 //!
 //! Layout: <https://github.com/redis/redis/blob/7.0/src/rdb.c>, `rdbSaveObject`, `OBJ_STREAM`.
 
+use crate::stats::Kind;
+
 /// Listpacks; with the first id, the largest deleted id and the count of all entries; with consumers' active times.
 const LISTPACKS: u8 = 15;
 const LISTPACKS_2: u8 = 19;
@@ -20,6 +22,13 @@ pub(crate) fn kind(payload: &[u8]) -> Option<&'static [u8]> {
         _ if is_stream(payload) => b"stream",
         _ => return None,
     })
+}
+
+impl Kind {
+    /// The type that a payload holds, as it is counted.
+    pub(crate) fn of_payload(payload: &[u8]) -> Self {
+        kind(payload).map(Self::of).unwrap_or_default()
+    }
 }
 
 /// Whether the payload holds a stream: its first byte is the type.

@@ -11,7 +11,19 @@ use crate::shape::{Guess, Shapes};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
     pub(crate) keys: usize,
+    /// Keys that are asked for one by one: looked at, then read by DUMP.
+    pub(crate) singly: usize,
     pub(crate) bytes: usize,
+}
+
+impl Limits {
+    /// Most keys of a batch of this road.
+    fn of(self, road: Road) -> usize {
+        match road {
+            Road::Texts | Road::Doubts => self.keys,
+            Road::Inspect | Road::Weigh | Road::Payloads => self.singly,
+        }
+    }
 }
 
 /// What a key that is tried again is taken for.
@@ -77,6 +89,7 @@ impl Waiting {
 
     /// A key joins its road's pile.
     pub(crate) fn add(&mut self, key: Key, road: Road, bytes: usize) {
+        let most = self.limits.of(road);
         let pile = match road {
             Road::Inspect => &mut self.inspect,
             Road::Weigh => &mut self.weigh,
@@ -85,13 +98,13 @@ impl Waiting {
             Road::Payloads => &mut self.payloads,
         };
         if !pile.keys.is_empty()
-            && (pile.bytes + bytes > self.limits.bytes || pile.keys.len() >= self.limits.keys)
+            && (pile.bytes + bytes > self.limits.bytes || pile.keys.len() >= most)
         {
             self.ready.push_back(pile.take(road));
         }
         if pile.keys.is_empty() {
             pile.keys
-                .reserve(self.limits.keys.min(self.limits.bytes / bytes.max(1) + 1));
+                .reserve(most.min(self.limits.bytes / bytes.max(1) + 1));
         }
         pile.keys.push(key);
         pile.bytes += bytes;
@@ -152,16 +165,23 @@ impl Waiting {
         if let Some(batch) = self.ready.pop_front() {
             return Some(batch);
         }
-        let piles = [
-            (Road::Inspect, &mut self.inspect),
-            (Road::Weigh, &mut self.weigh),
-            (Road::Texts, &mut self.texts),
-            (Road::Doubts, &mut self.doubts),
+        let limits = self.limits;
+        let is_full = |road: Road, pile: &Pile| {
+            pile.keys.len() >= limits.of(road) || pile.bytes >= limits.bytes
+        };
+        // First what was looked at: the source has it in its cache.
+        let mut piles = [
             (Road::Payloads, &mut self.payloads),
+            (Road::Weigh, &mut self.weigh),
+            (Road::Inspect, &mut self.inspect),
+            (Road::Doubts, &mut self.doubts),
+            (Road::Texts, &mut self.texts),
         ];
+        if let Some((road, pile)) = piles.iter_mut().find(|(road, pile)| is_full(*road, pile)) {
+            return Some(pile.take(*road));
+        }
         let (road, pile) = piles.into_iter().max_by_key(|(_, pile)| pile.keys.len())?;
-        let full = pile.keys.len() >= self.limits.keys || pile.bytes >= self.limits.bytes;
-        ((full || partial) && !pile.keys.is_empty()).then(|| pile.take(road))
+        (partial && !pile.keys.is_empty()).then(|| pile.take(road))
     }
 
     /// Everything, for a lane that has no hope left.

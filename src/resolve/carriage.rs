@@ -139,6 +139,12 @@ fn refuse(
             "does not go with live: a stream is copied each time it changes, and its messages would get other ids each time; run a snapshot, without live",
         ));
     }
+    if let Some(option) = merge.filter(|_| job.trouble.state.is_some()) {
+        return Err(UsageError::new(
+            option,
+            "does not go with --state: what was on its way when riot was killed is added again, and what is added twice is there twice",
+        ));
+    }
     if let Some(option) = merge.filter(|_| job.pace.repeat.is_some()) {
         return Err(UsageError::new(
             option,

@@ -72,12 +72,6 @@ fn refuse(global: &Global) -> Result<(), UsageError> {
             "names Java loggers, of which there are none here: use --log-level",
         ));
     }
-    if global.metrics.is_some() {
-        return Err(UsageError::later("--metrics", "metrics"));
-    }
-    if global.ready_lag.is_some() {
-        return Err(UsageError::later("--ready-lag", "metrics"));
-    }
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! Lanes, batches, memory, retries, and what is compared.
 
 use std::num::NonZeroU64;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::UsageError;
@@ -53,6 +54,7 @@ pub(super) fn flow(
         mem_budget,
         sleep,
         rate,
+        source_cpu,
         repeat,
     } = &job.pace;
     let changes = &job.changes;
@@ -84,6 +86,10 @@ pub(super) fn flow(
         memory_budget,
         sleep: milliseconds("--sleep", sleep.as_deref(), Duration::ZERO)?,
         rate: rate.and_then(NonZeroU64::new),
+        source_cpu: source_cpu
+            .as_deref()
+            .map(|text| value::percent("--source-cpu", text))
+            .transpose()?,
         write_retry,
         read_retry,
         write_skip,
@@ -203,6 +209,16 @@ fn wait(changes: &Changes, notices: &mut Vec<String>) -> Result<(u32, Duration),
             value::positive_duration("--wait-timeout", text, Bare::Milliseconds)
         })?;
     Ok((replicas, timeout))
+}
+
+/// The file that the copy's place is kept in.
+pub(super) fn state(job: &Job) -> Result<Option<PathBuf>, UsageError> {
+    match &job.trouble.state {
+        Some(name) if name.is_empty() => {
+            Err(UsageError::new("--state", "needs the name of a file"))
+        }
+        name => Ok(name.as_ref().map(PathBuf::from)),
+    }
 }
 
 /// Resolves "Checking".

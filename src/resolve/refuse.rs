@@ -100,6 +100,9 @@ fn replicate(mode: Mode, job: &Job) -> Result<(), UsageError> {
             "belongs to compare: riot compare --repair copies again what differs",
         ));
     }
+    if job.trouble.state.is_some() {
+        state(mode, job)?;
+    }
     if mode.is_live() && job.pace.repeat.is_some() {
         return Err(UsageError::new(
             "--repeat",
@@ -113,6 +116,28 @@ fn replicate(mode: Mode, job: &Job) -> Result<(), UsageError> {
         ));
     }
     Ok(())
+}
+
+/// What cannot be picked up.
+fn state(mode: Mode, job: &Job) -> Result<(), UsageError> {
+    let others = [
+        (
+            mode.is_live(),
+            "a snapshot alone is picked up: what changes while riot is away would be lost; --mode live without --state looks at every key again",
+        ),
+        (
+            job.pace.repeat.is_some(),
+            "does not go with --repeat, which copies every key each time",
+        ),
+        (
+            job.changes.dry_run,
+            "does not go with --dry-run, which copies nothing",
+        ),
+    ];
+    match others.into_iter().find(|(given, _)| *given) {
+        Some((_, reason)) => Err(UsageError::new("--state", reason)),
+        None => Ok(()),
+    }
 }
 
 fn compare(job: &Job) -> Result<(), UsageError> {
@@ -148,6 +173,10 @@ fn compare(job: &Job) -> Result<(), UsageError> {
         (job.checking.no_verify, "--no-verify"),
         (job.checking.compare.is_some(), "--compare"),
     ];
+    refuse(
+        &[(job.trouble.state.is_some(), "--state")],
+        "a copy can be picked up; compare begins anew each time",
+    )?;
     refuse(&writing, "compare writes nothing, so it has no such option")?;
     refuse(&live, "compare is never live, so it has no such option")?;
     refuse(
@@ -245,24 +274,12 @@ fn mode(command: Command, job: &Job) -> Result<Mode, UsageError> {
 }
 
 fn later(later: &Later) -> Result<(), UsageError> {
-    let Later {
-        db_map,
-        source_cpu,
-        state,
-    } = later;
-    let options = [
-        (
-            !db_map.is_empty(),
-            "--db-map",
-            "several databases in one run",
-        ),
-        (
-            source_cpu.is_some(),
-            "--source-cpu",
-            "a limit on the source's CPU",
-        ),
-        (state.is_some(), "--state", "resuming a snapshot"),
-    ];
+    let Later { db_map } = later;
+    let options = [(
+        !db_map.is_empty(),
+        "--db-map",
+        "several databases in one run",
+    )];
     match options.iter().find(|(given, ..)| *given) {
         Some((_, option, what)) => Err(UsageError::later(option, what)),
         None => Ok(()),

@@ -3,6 +3,7 @@
 mod by_type;
 mod cluster;
 mod live;
+mod metrics;
 mod refusals;
 mod secrets;
 mod shards;
@@ -36,6 +37,7 @@ fn run_in(line: &str, environment: &[(&str, &str)]) -> (Config, Vec<String>) {
     match parse_in(line, environment) {
         Parsed::Run { config, notices } => (*config, notices),
         Parsed::Exit { stderr, .. } => panic!("{line}: {stderr}"),
+        Parsed::Check { .. } | Parsed::Ping { .. } => panic!("{line} is no run"),
     }
 }
 
@@ -46,7 +48,9 @@ fn run(line: &str) -> Config {
 /// The error line of a command line that is refused.
 fn error(line: &str) -> String {
     match parse_in(line, &[]) {
-        Parsed::Run { .. } => panic!("{line} was taken"),
+        Parsed::Run { .. } | Parsed::Check { .. } | Parsed::Ping { .. } => {
+            panic!("{line} was taken")
+        }
         Parsed::Exit {
             status,
             stdout,

@@ -91,6 +91,18 @@ pub(super) fn whole(option: &str, text: &str, least: u64, most: u64) -> Result<u
     }
 }
 
+/// A share in percent, over 0 and up to 100: `30`, `30%`, `2.5%`. From 0 to 1.
+pub(super) fn percent(option: &str, text: &str) -> Result<f64, UsageError> {
+    let number = text.trim().trim_end_matches('%').trim_end();
+    match number.parse::<f64>() {
+        Ok(percent) if percent > 0.0 && percent <= 100.0 => Ok(percent / 100.0),
+        Ok(_) | Err(_) => Err(UsageError::new(
+            option,
+            format!("'{text}' is no share of a core: over 0 and up to 100%"),
+        )),
+    }
+}
+
 /// A whole number that fits 32 bits.
 pub(super) fn whole_u32(option: &str, text: &str, least: u32) -> Result<u32, UsageError> {
     let number = whole(option, text, least.into(), u32::MAX.into())?;

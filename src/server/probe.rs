@@ -10,8 +10,9 @@ use tracing::warn;
 use super::control::Control;
 use super::info::Info;
 use super::profile::{Needs, Profile};
+use super::tried::Tried;
 use crate::config::{Endpoint, Side};
-use crate::error::{ConnectError, RunError, denies_a_command};
+use crate::error::{ConnectError, RunError};
 use crate::retry::Backoff;
 use crate::slots;
 
@@ -20,23 +21,14 @@ const CONNECTS: u32 = 3;
 /// A name that no application uses: what is tried on it finds no key.
 const NOBODY: &str = "riot:probe:0b8f6b4e";
 /// Stands for that name in the words below; in a cluster the name has a slot of the node's.
-const KEY: &str = "\0key";
-const SCAN: [&str; 6] = ["SCAN", "0", "MATCH", NOBODY, "COUNT", "1"];
+pub(crate) const KEY: &str = "\0key";
+pub(crate) const SCAN: [&str; 6] = ["SCAN", "0", "MATCH", NOBODY, "COUNT", "1"];
 const SCAN_TYPE: [&str; 8] = ["SCAN", "0", "MATCH", NOBODY, "COUNT", "1", "TYPE", "string"];
 // Each is malformed: the server looks at the right first, and then refuses the words.
-const RESTORE: [&str; 4] = ["RESTORE", KEY, "0", ""];
-const SET: [&str; 5] = ["SET", KEY, "x", "EX", "none"];
+pub(crate) const RESTORE: [&str; 4] = ["RESTORE", KEY, "0", ""];
+pub(crate) const SET: [&str; 5] = ["SET", KEY, "x", "EX", "none"];
 const SET_UNTIL: [&str; 5] = ["SET", KEY, "x", "PXAT", "none"];
-const MSET: [&str; 4] = ["MSET", KEY, "x", KEY];
-
-/// How a command that was tried fared.
-#[derive(Debug, PartialEq, Eq)]
-enum Tried {
-    Allowed,
-    Unknown,
-    Denied,
-    Said(String),
-}
+pub(crate) const MSET: [&str; 4] = ["MSET", KEY, "x", KEY];
 
 struct Probe<'a> {
     control: Control,
@@ -128,7 +120,7 @@ async fn when_ready(endpoint: &Endpoint, patience: Duration) -> Result<Control, 
 }
 
 /// A name that no application uses, of this slot.
-fn key(slot: Option<u16>) -> String {
+pub(crate) fn key(slot: Option<u16>) -> String {
     let Some(slot) = slot else {
         return NOBODY.to_owned();
     };
@@ -138,7 +130,7 @@ fn key(slot: Option<u16>) -> String {
 }
 
 /// The words with the name that they stand for.
-fn named<'w>(words: &[&'w str], key: &'w str) -> Vec<&'w str> {
+pub(crate) fn named<'w>(words: &[&'w str], key: &'w str) -> Vec<&'w str> {
     let word = |word: &&'w str| if *word == KEY { key } else { word };
     words.iter().map(word).collect()
 }
@@ -255,9 +247,9 @@ impl Probe<'_> {
             profile.searches = self.tried(&SCAN).await? == Tried::Allowed
                 && self.tried(&["EXISTS", KEY]).await? == Tried::Allowed;
         }
-        match self.tried(&["PEXPIRETIME", KEY]).await? {
-            Tried::Allowed | Tried::Said(_) => profile.pexpiretime = true,
-            Tried::Unknown | Tried::Denied => self.need("PTTL", &["PTTL", KEY]).await?,
+        profile.pexpiretime = self.tried(&["PEXPIRETIME", KEY]).await?.may();
+        if needs.expiries && !profile.pexpiretime {
+            self.need("PTTL", &["PTTL", KEY]).await?;
         }
         if needs.kinds {
             self.need("TYPE", &["TYPE", KEY]).await?;
@@ -437,22 +429,8 @@ impl Probe<'_> {
     }
 
     async fn tried(&mut self, words: &[&str]) -> Result<Tried, RunError> {
-        match self.said::<Value>(words).await {
-            Ok(_) => Ok(Tried::Allowed),
-            Err(error) => {
-                let Some(code) = error.code() else {
-                    return Err(self.broken(&error));
-                };
-                let said = format!("{code} {}", error.detail().unwrap_or_default());
-                Ok(if denies_a_command(said.as_bytes()) {
-                    Tried::Denied
-                } else if said.contains("unknown command") || said.contains("nknown subcommand") {
-                    Tried::Unknown
-                } else {
-                    Tried::Said(said)
-                })
-            }
-        }
+        let answer = self.said::<Value>(words).await;
+        Tried::of(answer).map_err(|error| self.broken(&error))
     }
 
     fn lacks_rights(&self) -> RunError {

@@ -13,6 +13,8 @@ use crate::clock::Offset;
 pub struct Needs {
     /// Values are read.
     pub reads: bool,
+    /// Expiries are asked for.
+    pub expiries: bool,
     /// Keys are scanned.
     pub scans: bool,
     /// Keys may have to be looked for, after a gap: SCAN and EXISTS.

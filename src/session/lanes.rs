@@ -67,13 +67,18 @@ fn pool(config: &Config, side: Side) -> usize {
         Side::Source => config.source.pool,
         Side::Target => config.target.pool,
     };
-    pool - usize::from(monitors(config, side))
+    pool - usize::from(monitors(config, side)) - usize::from(measures(config, side))
+}
+
+/// Whether a connection measures what the run costs a side (`--source-cpu`).
+fn measures(config: &Config, side: Side) -> bool {
+    side == Side::Source && config.flow.source_cpu.is_some()
 }
 
 /// Whether a side's pool has a connection for the monitor.
 pub(super) fn monitors(config: &Config, side: Side) -> bool {
     match side {
-        Side::Source => config.source.pool > LEAST_AT_SOURCE,
+        Side::Source => config.source.pool > LEAST_AT_SOURCE + usize::from(measures(config, side)),
         Side::Target => config.target.pool > LEAST_AT_TARGET,
     }
 }

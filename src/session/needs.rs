@@ -5,11 +5,12 @@ use crate::server::Needs;
 use crate::transform::Rename;
 
 /// What the source is asked.
-pub(super) fn source_needs(config: &Config, rename: &Rename) -> Needs {
+pub(crate) fn source_needs(config: &Config, rename: &Rename) -> Needs {
     let copies = config.command == Command::Replicate || config.verification.repair;
     let full = config.verification.depth == Depth::Full;
     let verifies = config.verification.depth != Depth::None;
     Needs {
+        expiries: true,
         scans: true,
         searches: config.live.is_some(),
         reads: copies || full,
@@ -25,11 +26,12 @@ pub(super) fn source_needs(config: &Config, rename: &Rename) -> Needs {
 }
 
 /// What the target is asked.
-pub(super) fn target_needs(config: &Config) -> Needs {
+pub(crate) fn target_needs(config: &Config) -> Needs {
     let copies = config.command == Command::Replicate || config.verification.repair;
     let writes = copies && !config.flow.dry_run;
     let full = config.verification.depth == Depth::Full;
     Needs {
+        expiries: true,
         writes,
         payloads: config.flow.carriage != Carriage::Struct,
         reads: full,

@@ -6,7 +6,7 @@ use crate::error::RunError;
 use crate::transform::Rename;
 
 /// Both sides are one database.
-pub(super) fn refuse_same_database(
+pub(crate) fn refuse_same_database(
     config: &Config,
     source: &Found,
     target: &Found,
@@ -37,7 +37,7 @@ pub(super) fn refuse_same_database(
 }
 
 /// A cluster has one database: what the source has in others stays there.
-pub(super) fn left_behind(config: &Config, source: &Found, target: &Found) -> Option<String> {
+pub(crate) fn left_behind(config: &Config, source: &Found, target: &Found) -> Option<String> {
     let own = config.source.database;
     let others = source.profile.databases.iter();
     let others: Vec<String> = others
@@ -56,7 +56,7 @@ pub(super) fn left_behind(config: &Config, source: &Found, target: &Found) -> Op
 }
 
 /// What cannot be had where keys lie on several nodes.
-pub(super) fn refuse_in_clusters(
+pub(crate) fn refuse_in_clusters(
     config: &Config,
     source: &Found,
     target: &Found,

@@ -13,34 +13,37 @@ use crate::nodes::{Node, Nodes, Routes};
 use crate::retry::Backoff;
 use crate::server::{Needs, Profile, probe};
 use crate::stats::Stats;
-use crate::wire::Link;
+use crate::wire::{Brake, Link};
 
 /// How long a replica is waited for where one must be read.
 const REPLICAS: Duration = Duration::from_secs(5);
 
 /// One side as it was found.
-pub(super) struct Found {
-    pub(super) nodes: Arc<Nodes>,
-    pub(super) profile: Profile,
+pub(crate) struct Found {
+    pub(crate) nodes: Arc<Nodes>,
+    pub(crate) profile: Profile,
     /// Each server's own name for its process, where it is told.
-    pub(super) run_ids: Vec<String>,
+    pub(crate) run_ids: Vec<String>,
 }
 
 /// Reaches a side, and tries what the run will ask of it.
-pub(super) async fn reach(
+pub(crate) async fn reach(
     endpoint: &Endpoint,
     needs: Needs,
     flow: &Flow,
     stats: &Arc<Stats>,
 ) -> Result<Found, RunError> {
     let profile = probe(endpoint, needs, flow.reconnect_timeout, None).await?;
-    let link = Arc::new(Link::new(
+    let link = Link::new(
         Arc::new(endpoint.clone()),
         flow.reconnect,
         flow.reconnect_timeout,
         profile.no_touch,
         stats.clone(),
-    ));
+    );
+    let share = flow.source_cpu.filter(|_| endpoint.side == Side::Source);
+    let brake = share.map(|share| Brake::new(share, endpoint.command_timeout));
+    let link = Arc::new(link.braked(brake));
     let side = endpoint.side;
     if !profile.is_cluster {
         if endpoint.cluster {
@@ -154,7 +157,7 @@ async fn wait_for_replicas(nodes: &Arc<Nodes>) -> Result<(), RunError> {
 }
 
 /// The nodes that the run will speak to.
-fn used(nodes: &Nodes, routes: &Routes) -> Vec<Arc<Node>> {
+pub(crate) fn used(nodes: &Nodes, routes: &Routes) -> Vec<Arc<Node>> {
     match nodes.side() {
         Side::Source => routes.readers(),
         Side::Target => routes.masters(),

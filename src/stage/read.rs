@@ -21,7 +21,7 @@ use self::weigh::First;
 use super::Context;
 use super::pipes::{Home, any_moved};
 use crate::clock;
-use crate::config::{Auto, Side};
+use crate::config::Side;
 use crate::deal::Inlets;
 use crate::entry::{Key, Parcel};
 use crate::error::{Lost, RunError};
@@ -29,11 +29,12 @@ use crate::nodes::{Node, Routes};
 use crate::queue::Receiver;
 pub use crate::reading::Dialect;
 use crate::reading::{
-    Answer, BATCH_BYTES, BATCH_KEYS, Batch, LONG, LONG_EXTRA, Limits, Road, Waiting,
+    Answer, BATCH_BYTES, BATCH_KEYS, Batch, LONG, LONG_EXTRA, Limits, Road, Waiting, batch_keys,
 };
 use crate::retry::Backoff;
 use crate::shape::Shapes;
 use crate::slots::slot;
+use crate::stats::Wait;
 use crate::transform::Rename;
 use crate::window::{self, Window};
 
@@ -144,10 +145,7 @@ impl ReadLane {
         input: Receiver<Vec<Key>>,
         outputs: Inlets<Parcel>,
     ) -> Self {
-        let keys = match context.flow.read_batch {
-            Auto::Fixed(keys) => keys.max(1),
-            Auto::Measured => BATCH_KEYS,
-        };
+        let (keys, _) = batch_keys(&context.flow);
         Self {
             routes: home.nodes.routes(),
             news: home.nodes.news(),
@@ -259,11 +257,19 @@ impl ReadLane {
         let waiting = waiting + self.astray.len() + self.detours.len();
         let hungry = self.open && waiting < 2 * BATCH_KEYS.max(self.keys);
         let flying = pipes.iter().any(|pipe| !pipe.flying.is_empty());
-        tokio::select! {
+        let since = std::time::Instant::now();
+        let step = tokio::select! {
             keys = self.input.receive(), if hungry => Step::Keys(keys),
             (place, moved) = any_moved(pipes, &mut self.turn), if flying => Step::Moved(place, moved),
             Ok(()) = self.news.changed() => Step::News,
-        }
+        };
+        let wait = if flying {
+            Wait::ReadForSource
+        } else {
+            Wait::ReadForKeys
+        };
+        self.context.stats.waited(wait, since);
+        step
     }
 
     fn take_in(&mut self, keys: Vec<Key>, pipes: &mut [ReadPipe]) {
@@ -447,6 +453,7 @@ impl ReadLane {
         let connection = node.link().open().await?;
         let limits = Limits {
             keys: self.keys,
+            singly: batch_keys(&self.context.flow).1,
             bytes: BATCH_BYTES,
         };
         let window = Window::new(self.context.flow.pipeline, self.keys);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
-use tracing::info;
+use tracing::{info, warn};
 
 use self::node::{Common, NodeScan};
 use super::Context;
@@ -85,6 +85,10 @@ impl ScanStage {
                 halt: context.stop.clone(),
                 only: None,
                 repeated: false,
+                track: context
+                    .track
+                    .clone()
+                    .filter(|_| purpose == Purpose::Replicate),
                 context,
                 sieve,
                 rename,
@@ -152,13 +156,30 @@ impl ScanStage {
         if self.nodes.is_cluster() {
             return self.scan_cluster().await;
         }
-        let scan = NodeScan {
-            link: self.nodes.seed().clone(),
-            run_id: self.run_id.take(),
-            slots: Some(self.slots).filter(|slots| !slots.is_all()),
-            common: self.common,
-        };
-        scan.run().await
+        let mut left = self.slots.clone();
+        loop {
+            left = self.begin(&left, 0);
+            let scan = NodeScan {
+                link: self.nodes.seed().clone(),
+                run_id: self.run_id.take(),
+                own: left.clone(),
+                slots: Some(left).filter(|slots| !slots.is_all()),
+                common: self.common.clone(),
+            };
+            let (ended, rest) = scan.run().await?;
+            if ended == Ended::Early || rest.is_empty() {
+                return Ok(ended);
+            }
+            left = rest;
+        }
+    }
+
+    /// Begins to scan these slots: those come back that are left, where an earlier run has scanned some.
+    fn begin(&self, slots: &SlotSet, version: u64) -> SlotSet {
+        match &self.common.track {
+            Some(track) => track.begin(slots, version),
+            None => slots.clone(),
+        }
     }
 
     async fn scan_cluster(self) -> Result<Ended, RunError> {
@@ -166,6 +187,7 @@ impl ScanStage {
         loop {
             // What is no longer so is seen at the end.
             let routes = self.nodes.routes();
+            left = self.begin(&left, routes.version());
             let mut scans = JoinSet::new();
             let idle = routes.idle().iter().cloned();
             for master in routes.masters().into_iter().chain(idle) {
@@ -180,20 +202,22 @@ impl ScanStage {
                     common: self.common.clone(),
                     link: reader.link().clone(),
                     run_id: None,
+                    own: own.clone(),
                     slots: Some(left.clone()).filter(|left| !left.is_all()),
                 };
                 scans.spawn(async move { (own, scan.run().await) });
             }
             let mut again = SlotSet::default();
+            let mut unseen = SlotSet::default();
             let mut over: Option<Result<Ended, RunError>> = None;
             while let Some(joined) = scans.join_next().await {
                 let (own, ended) = joined.map_err(|error| {
                     RunError::Internal(format!("a scan ended in a panic: {error}"))
                 })?;
                 match ended {
-                    Ok(Ended::Complete) => {}
+                    Ok((Ended::Complete, rest)) => unseen.extend(&rest),
                     Err(RunError::Left { .. }) => again.extend(&own),
-                    Ok(Ended::Early) => {
+                    Ok((Ended::Early, _)) => {
                         over.get_or_insert(Ok(Ended::Early));
                     }
                     Err(error) => {
@@ -207,6 +231,15 @@ impl ScanStage {
                 return over;
             }
             self.refresh(&left).await?;
+            if !unseen.is_empty() {
+                let line = format!(
+                    "{} slots have moved since the copy was begun: they are scanned from the start",
+                    unseen.len()
+                );
+                warn!("{line}");
+                self.common.context.stats.note(line);
+                again.extend(&unseen);
+            }
             again.extend(&self.nodes.routes().changed_since(routes.version()));
             again.retain(&left);
             if again.is_empty() {

@@ -62,6 +62,7 @@ impl Terms {
 /// A key that cannot be compared: told, and counted.
 pub fn fail(context: &Context, side: Side, key: &Key, error: &str) {
     tracing::error!("not compared: {}: {side}: {error}", printable(&key.name));
+    context.stats.erred(side, classify(error.as_bytes()));
     context.stats.failed(Step::Compare, &key.name, error);
 }
 

@@ -35,7 +35,7 @@ use crate::queue::{Lease, Receiver};
 use crate::reading::BATCH_BYTES;
 pub use crate::reading::BATCH_KEYS;
 use crate::slots::slot;
-use crate::stats::SkipReason;
+use crate::stats::{SkipReason, Wait};
 
 /// One write lane.
 pub struct WriteLane {
@@ -191,12 +191,20 @@ impl WriteLane {
             && !is_asking(pipes)
             && self.handover.has_room();
         let flying = pipes.iter().any(|pipe| !pipe.flying.is_empty());
-        tokio::select! {
+        let since = std::time::Instant::now();
+        let step = tokio::select! {
             parcel = self.input.receive(), if hungry => Step::Parcel(parcel),
             (place, moved) = any_moved(pipes, &mut self.turn), if flying => Step::Moved(place, moved),
             Ok(()) = self.news.changed() => Step::News,
             () = self.handover.moved() => Step::Returned,
-        }
+        };
+        let wait = if flying {
+            Wait::WriteForTarget
+        } else {
+            Wait::WriteForValues
+        };
+        self.context.stats.waited(wait, since);
+        step
     }
 
     /// Sends batches while the windows are open, each to its node.
@@ -361,9 +369,13 @@ impl WriteLane {
     /// `--dry-run`: everything is read, nothing is written.
     async fn discard(mut self) -> anyhow::Result<()> {
         while let Some(parcel) = self.input.receive().await {
+            let entries = &parcel.entries;
             self.context
                 .stats
-                .skipped(SkipReason::DryRun, parcel.entries.len() as u64);
+                .skipped(SkipReason::DryRun, entries.len() as u64);
+            for entry in entries {
+                self.context.ended(entry.key.mark);
+            }
         }
         Ok(())
     }

@@ -18,6 +18,13 @@ impl Stats {
         self.latency.is_some()
     }
 
+    /// The times of commands are kept, whether or not they are reported.
+    #[must_use]
+    pub fn keeping_latency(mut self) -> Self {
+        self.latency.get_or_insert_default();
+        self
+    }
+
     /// `count` commands of this name were answered after `time`. Nothing happens unless latency is kept.
     pub fn latency(&self, side: Side, command: &'static str, time: Duration, count: u64) {
         let Some(histograms) = &self.latency else {
@@ -37,10 +44,10 @@ impl Stats {
         }
     }
 
-    /// Latency by side and command; empty unless it is kept.
+    /// Latency by side and command; empty unless it is kept for the report.
     #[must_use]
     pub fn latencies(&self) -> Latencies {
-        let Some(histograms) = &self.latency else {
+        let Some(histograms) = self.latency.as_ref().filter(|_| self.reports_latency) else {
             return Latencies::new();
         };
         let histograms = lock(histograms);
@@ -59,7 +66,7 @@ impl Stats {
     }
 }
 
-fn name(side: Side) -> &'static str {
+pub(super) fn name(side: Side) -> &'static str {
     match side {
         Side::Source => "source",
         Side::Target => "target",
@@ -84,5 +91,9 @@ mod tests {
         let off = Stats::new(false);
         off.latency(Side::Source, "MGET", Duration::from_micros(100), 99);
         assert!(off.latencies().is_empty());
+        let kept = Stats::new(false).keeping_latency();
+        kept.latency(Side::Source, "MGET", Duration::from_micros(100), 99);
+        assert!(kept.latencies().is_empty());
+        assert_eq!(kept.commands(&[1.0]).len(), 1);
     }
 }

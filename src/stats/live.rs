@@ -10,6 +10,7 @@ use serde::{Serialize, Serializer};
 
 use super::lock;
 use super::summary::Latency;
+use super::times::Times;
 use crate::text::printable;
 
 /// Keys whose bytes are counted at once: the costly ones stay, the others make room.
@@ -38,6 +39,7 @@ pub struct Live {
     lag: Mutex<Lags>,
     hot: Mutex<HashMap<Vec<u8>, Cost>>,
     unproven: Mutex<Vec<String>>,
+    obstacle: Mutex<Option<&'static str>>,
 }
 
 /// Something between the source and riot that may have swallowed changes.
@@ -192,6 +194,35 @@ impl Live {
         let recent = Latency::of(&lags.recent);
         lags.recent.reset();
         recent
+    }
+
+    /// The lag of the whole run, by `bounds` in seconds, which grow.
+    #[must_use]
+    pub fn lags(&self, bounds: &[f64]) -> Times {
+        Times::of(&lock(&self.lag).all, bounds)
+    }
+
+    /// Why the target cannot be up to date for now, though no gap is open.
+    pub fn set_obstacle(&self, why: Option<&'static str>) {
+        *lock(&self.obstacle) = why;
+    }
+
+    /// What was told of that last.
+    #[must_use]
+    pub fn obstacle(&self) -> Option<&'static str> {
+        *lock(&self.obstacle)
+    }
+
+    /// Changed keys that found no room, so far.
+    #[must_use]
+    pub fn overflows(&self) -> u64 {
+        self.overflowed.load(Relaxed)
+    }
+
+    /// Guarantees that could not be proved, so far.
+    #[must_use]
+    pub fn unproven_count(&self) -> usize {
+        lock(&self.unproven).len()
     }
 
     /// Changes may have been missed.

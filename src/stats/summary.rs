@@ -127,11 +127,22 @@ fn as_printable<S: Serializer>(key: &[u8], serializer: S) -> Result<S::Ok, S::Er
     serializer.serialize_str(&printable(key))
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands fields over so"
+)]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 /// The counters at one moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
     /// Keys there are to go through, where that is known.
     pub total_keys: Option<u64>,
+    /// Keys that an earlier run had copied, where this one was picked up.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub done_before: u64,
     /// The SCAN for copying has come to its end.
     pub scan_complete: bool,
     /// The SCAN for comparing has come to its end.
@@ -148,6 +159,9 @@ pub struct Counts {
     pub skipped: Skipped,
     /// Keys that failed for good in reading or writing.
     pub failed: u64,
+    /// Those of them that failed in reading.
+    #[serde(skip)]
+    pub failed_reads: u64,
     /// Bytes from the source.
     pub bytes_read: u64,
     /// Bytes to the target.

@@ -26,6 +26,7 @@ use crate::clock;
 use crate::config::Side;
 use crate::entry::Millis;
 use crate::error::{Lost, denies_a_command};
+use crate::stats::Kind;
 use crate::transform::Rename;
 use crate::wire::{Connection, Reply};
 
@@ -197,16 +198,19 @@ pub struct Copied {
     pub digest: Option<u64>,
     /// It is a stream with groups.
     pub groups: bool,
+    /// Its type.
+    pub kind: Kind,
 }
 
 impl Copied {
-    fn of(commands: &Commands) -> Self {
+    fn of(kind: &[u8], commands: &Commands) -> Self {
         Self {
             bytes: commands.total as u64,
             lost_field_expiries: commands.lost_field_expiries,
             notes: commands.notes.clone(),
             digest: commands.digest,
             groups: commands.groups,
+            kind: Kind::of(kind),
         }
     }
 }
@@ -342,7 +346,7 @@ fn written(commands: &Commands, kind: &[u8], terms: &CopyTerms, executed: Execut
         Executed::Answers(answers) => {
             match first_error(&answers, |error| terms.is_harmless(error)) {
                 Some(error) => refused(kind, error),
-                None => Fate::Copied(Copied::of(commands)),
+                None => Fate::Copied(Copied::of(kind, commands)),
             }
         }
         Executed::Void => Fate::Changed,

@@ -3,13 +3,15 @@
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWrite};
-use tokio::time::timeout;
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
+use super::brake::{Brake, PIECE};
 use super::incoming::{Incoming, Span, Token};
 use super::outgoing::{Outgoing, PIECES};
 use super::stream::Stream;
@@ -24,6 +26,27 @@ pub struct Connection {
     unflushed: bool,
     limit: Duration,
     identity: Option<Identity>,
+    brake: Option<Hold>,
+}
+
+/// What is sent waits for its turn.
+#[derive(Debug)]
+struct Hold {
+    brake: Arc<Brake>,
+    alarm: Pin<Box<Sleep>>,
+}
+
+impl Hold {
+    /// Whether something may be sent now; else the task is woken when it may.
+    fn is_open(&mut self, cx: &mut Context<'_>) -> bool {
+        while let Some(until) = self.brake.closed_until(Instant::now()) {
+            self.alarm.as_mut().reset(until);
+            if self.alarm.as_mut().poll(cx).is_pending() {
+                return false;
+            }
+        }
+        true
+    }
 }
 
 /// What the server calls a connection.
@@ -75,7 +98,14 @@ impl Connection {
             unflushed: false,
             limit,
             identity: None,
+            brake: None,
         }
+    }
+
+    /// What is sent from now on waits at this brake.
+    pub(super) fn brake(&mut self, brake: Arc<Brake>) {
+        let alarm = Box::pin(sleep_until(Instant::now()));
+        self.brake = Some(Hold { brake, alarm });
     }
 
     /// What comes from now on is RESP3.
@@ -158,7 +188,12 @@ impl Connection {
         let read = pin!(self.stream.read_buf(room)).poll(cx);
         match read {
             Poll::Ready(Ok(0)) => Poll::Ready(Err(Lost::Closed)),
-            Poll::Ready(Ok(_)) => Poll::Ready(Ok(())),
+            Poll::Ready(Ok(bytes)) => {
+                if let Some(hold) = &self.brake {
+                    hold.brake.moved(bytes, Instant::now());
+                }
+                Poll::Ready(Ok(()))
+            }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error.into())),
             Poll::Pending if sent => Poll::Ready(Ok(())),
             Poll::Pending => Poll::Pending,
@@ -171,10 +206,22 @@ impl Connection {
         while !self.outgoing.is_empty() {
             let mut slices = [IoSlice::new(&[]); PIECES];
             let count = self.outgoing.gather(&mut slices);
-            let pieces = slices.get(..count).unwrap_or_default();
+            let mut pieces = slices.get(..count).unwrap_or_default();
+            let first;
+            if let Some(hold) = &mut self.brake {
+                if !hold.is_open(cx) {
+                    break;
+                }
+                let piece = pieces.first().map(|piece| &**piece).unwrap_or_default();
+                first = [IoSlice::new(piece.get(..PIECE).unwrap_or(piece))];
+                pieces = &first;
+            }
             match Pin::new(&mut self.stream).poll_write_vectored(cx, pieces) {
                 Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                 Poll::Ready(Ok(bytes)) => {
+                    if let Some(hold) = &self.brake {
+                        hold.brake.moved(bytes, Instant::now());
+                    }
                     self.outgoing.advance(bytes);
                     self.unflushed = true;
                     sent = true;

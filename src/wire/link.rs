@@ -8,6 +8,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
+use super::brake::Brake;
 use super::connection::{Connection, Reply};
 use super::dial::connect;
 use crate::config::{Address, Endpoint};
@@ -33,6 +34,7 @@ pub struct Link {
     /// The cluster has given its slots to others.
     retired: watch::Sender<bool>,
     skew: AtomicI64,
+    brake: Option<Arc<Brake>>,
 }
 
 impl Link {
@@ -58,7 +60,21 @@ impl Link {
             bell: None,
             retired: watch::Sender::new(false),
             skew: AtomicI64::new(0),
+            brake: None,
         }
+    }
+
+    /// What is sent waits at this brake.
+    #[must_use]
+    pub fn braked(mut self, brake: Option<Brake>) -> Self {
+        self.brake = brake.map(Arc::new);
+        self
+    }
+
+    /// What holds up what is sent.
+    #[must_use]
+    pub fn brake(&self) -> Option<&Arc<Brake>> {
+        self.brake.as_ref()
     }
 
     /// A link to another node of the same cluster. `bell` is rung when it cannot be reached; `replica`: it may be one.
@@ -75,6 +91,7 @@ impl Link {
         Self {
             replica,
             bell: Some(bell),
+            brake: self.brake.as_ref().map(|brake| Arc::new(brake.another())),
             ..Self::new(
                 endpoint,
                 self.reconnects,
@@ -138,12 +155,16 @@ impl Link {
     pub async fn open(&self) -> Result<Connection, RunError> {
         match self.try_open().await {
             Ok(connection) => Ok(connection),
-            Err(error) => self.wait(&error.to_string()).await,
+            Err(error) => {
+                self.stats.disconnected(self.endpoint.side);
+                self.wait(&error.to_string()).await
+            }
         }
     }
 
     /// Opens a connection again after one was lost.
     pub async fn reopen(&self, why: &Lost) -> Result<Connection, RunError> {
+        self.stats.disconnected(self.endpoint.side);
         if !self.reconnects {
             return Err(self.unusable(&format!("{why}, and --no-auto-reconnect was given")));
         }
@@ -152,6 +173,7 @@ impl Link {
     }
 
     async fn wait(&self, why: &str) -> Result<Connection, RunError> {
+        let _away = self.stats.away(self.endpoint.side);
         let start = Instant::now();
         let mut backoff = Backoff::default();
         let mut why = why.to_owned();
@@ -178,7 +200,10 @@ impl Link {
                     );
                     return Ok(connection);
                 }
-                Err(error) => why = error.to_string(),
+                Err(error) => {
+                    self.stats.disconnected(self.endpoint.side);
+                    why = error.to_string();
+                }
             }
             if start.elapsed() > self.patience {
                 let patience = self.patience.as_secs();
@@ -201,6 +226,9 @@ impl Link {
         }
         if self.replica {
             connection.request(&[b"READONLY"]).await?;
+        }
+        if let Some(brake) = &self.brake {
+            connection.brake(brake.clone());
         }
         Ok(connection)
     }

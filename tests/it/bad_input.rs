@@ -371,18 +371,11 @@ fn what_a_later_version_brings_is_refused_by_name() {
     };
     let (a, b) = ("127.0.0.1:1", "127.0.0.1:2");
     for words in [
-        ["--state", "file"],
-        ["--metrics", "127.0.0.1:1"],
-        ["--source-cpu", "50"],
-        ["--db-map", "1=2"],
         ["--source-db", "all"],
         ["--source-db", "0-15"],
     ] {
         refused(&["replicate", words[0], words[1], a, b], words[0]);
     }
-    refused(&["check", a, b], "check");
-    refused(&["ping", a], "ping");
-    refused(&["generate-completion"], "generate-completion");
 }
 
 #[test]

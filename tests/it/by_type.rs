@@ -5,7 +5,7 @@ mod big;
 mod changing;
 mod clustered;
 mod fields;
-mod filling;
+pub(crate) mod filling;
 mod interrupted;
 mod matrix;
 mod merge;
@@ -57,7 +57,7 @@ fn differences(expected: Snapshot, found: Snapshot, tolerance: i64) -> Vec<Strin
 
 /// Fails the test where the target does not hold all that the source holds, but what commands cannot carry.
 #[track_caller]
-fn assert_carried(source: &dyn Store, target: &dyn Store) {
+pub(crate) fn assert_carried(source: &dyn Store, target: &dyn Store) {
     let differences = differences(
         data::snapshot(source, 0),
         data::snapshot(target, 0),

@@ -42,6 +42,7 @@ fn flow(batch: usize, pipeline: usize) -> Flow {
         memory_budget: 1 << 20,
         sleep: Duration::ZERO,
         rate: None::<NonZeroU64>,
+        source_cpu: None,
         write_retry: RetryLimit::Always,
         read_retry: RetryLimit::Always,
         write_skip: SkipLimit::Always,

@@ -141,3 +141,47 @@ fn comparing_stays_within_the_budget() {
         output.peak >> 20
     );
 }
+
+#[test]
+fn what_is_read_and_not_written_needs_the_same_memory_for_ten_times_the_keys() {
+    let arguments = ["--enable-debug-command", "yes"];
+    let source = Server::with(Version::Redis70).arguments(arguments).start();
+    let target = Server::start(Version::Redis70);
+    let many = size().unwritten_keys;
+    let peaks = [many / 10, many].map(|keys| {
+        source.tell("FLUSHALL");
+        source.tell(&format!("DEBUG POPULATE {keys} key 20"));
+        let output = replicate(&source, &target)
+            .word("--dry-run")
+            .deadline(std::time::Duration::from_secs(300))
+            .run()
+            .exits(0)
+            .holds("all keys read", |output| {
+                output.counts().scanned == u64::from(keys)
+            });
+        output.peak
+    });
+    assert_eq!(target.keys(0), 0);
+    assert!(
+        peaks[1] < peaks[0] + (8 << 20) && peaks[1] < 64 << 20,
+        "{peaks:?}"
+    );
+}
+
+#[test]
+fn values_longer_than_any_budget_pass_through() {
+    let longest = ["--proto-max-bulk-len", "1gb"];
+    let source = Server::with(Version::Redis70).arguments(longest).start();
+    let target = Server::with(Version::Redis70).arguments(longest).start();
+    let mut c = source.connection();
+    for name in ["one", "two", "three"] {
+        run!(c, "SETRANGE", name, size().longest_string - 4, "last");
+        run!(c, "SETRANGE", name, 1 << 20, name);
+    }
+    let output = replicate(&source, &target)
+        .deadline(std::time::Duration::from_secs(300))
+        .run()
+        .exits(0);
+    assert!(output.peak < BESIDES, "{} MB held", output.peak >> 20);
+    data::assert_same(&source, &target);
+}

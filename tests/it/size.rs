@@ -55,6 +55,16 @@ pub(crate) struct Size {
     pub(crate) big_string: usize,
     /// The budget that they are copied within: with what riot holds besides, less than the string.
     pub(crate) big_budget: u64,
+    /// Keys that are read and not written.
+    pub(crate) unwritten_keys: u32,
+    /// Bytes of each of the three strings that are copied with default options.
+    pub(crate) longest_string: usize,
+    /// Small keys of a copy that is killed and picked up.
+    pub(crate) state_keys: u32,
+    /// How often it is killed.
+    pub(crate) state_kills: u32,
+    /// Keys of all types, and big ones, of the same.
+    pub(crate) state_mixed: u32,
     /// Pending entries of the stream that is copied by its commands.
     pub(crate) pending: u32,
 }
@@ -88,6 +98,11 @@ pub(crate) fn size() -> Size {
             big_members: 3_000_000,
             big_string: 600 << 20,
             big_budget: 64 << 20,
+            unwritten_keys: 10_000_000,
+            longest_string: 500 << 20,
+            state_keys: 2_000_000,
+            state_kills: 20,
+            state_mixed: 200_000,
             pending: 10_000,
         }
     } else {
@@ -117,6 +132,11 @@ pub(crate) fn size() -> Size {
             big_members: 150_000,
             big_string: 200 << 20,
             big_budget: 8 << 20,
+            unwritten_keys: 400_000,
+            longest_string: 150 << 20,
+            state_keys: 100_000,
+            state_kills: 4,
+            state_mixed: 20_000,
             pending: 10_000,
         }
     }

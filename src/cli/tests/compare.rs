@@ -188,6 +188,8 @@ fn compare_has_a_help() {
                                       [default: text]
       -l, --latency                   Report p50, p99 and the longest time of each command on each side
           --no-auto-reconnect         End the run when a connection is lost, instead of connecting again
+          --metrics <HOST:PORT>       Serve metrics for Prometheus at /metrics, and /healthz and /readyz
+          --ready-lag <DURATION>      /readyz says yes while no change waits for so long [default: 1s]
 
     SOURCE and TARGET: host, host:port, redis://[[user:]password@]host[:port][/db], rediss:// for TLS,
     unix:///path, redis-sentinel://host:26379,host:26379/0#mymaster (rediss-sentinel:// for TLS)

@@ -78,6 +78,8 @@ fn replicate_has_a_help() {
           --mem-budget <SIZE>      Bytes of values held in memory at once [default: 256MB]
           --sleep <DURATION>       Pause after each batch
           --rate <KEYS>            Most keys a second
+          --source-cpu <PERCENT>   Most of one core of each server of the source that this run may use,
+                                   in percent: 30%
           --repeat <DURATION>      When done, run again after this long, until stopped
 
     Live (with --mode live or liveonly):
@@ -106,6 +108,8 @@ fn replicate_has_a_help() {
                                           goes on: always, never, limit [default: always]
           --skip-limit <KEYS>             How many keys may fail, with --skip limit [default: 1000]
           --read-skip <KEYS>              How many keys may fail to be read [default: as --skip]
+          --state <FILE>                  Keep in this file where the copy is: killed, it is picked up
+                                          there by the same command line
           --reconnect-timeout <DURATION>  How long a server that is away is waited for [default: 1m]
 
     Checking:
@@ -223,6 +227,8 @@ fn replicate_has_a_help() {
                                       [default: text]
       -l, --latency                   Report p50, p99 and the longest time of each command on each side
           --no-auto-reconnect         End the run when a connection is lost, instead of connecting again
+          --metrics <HOST:PORT>       Serve metrics for Prometheus at /metrics, and /healthz and /readyz
+          --ready-lag <DURATION>      /readyz says yes while no change waits for so long [default: 1s]
 
     SOURCE and TARGET: host, host:port, redis://[[user:]password@]host[:port][/db], rediss:// for TLS,
     unix:///path, redis-sentinel://host:26379,host:26379/0#mymaster (rediss-sentinel:// for TLS)

@@ -46,6 +46,30 @@ fn a_scan_on_its_way() {
 }
 
 #[test]
+fn a_scan_that_was_picked_up_begins_where_the_one_before_was() {
+    let counts = Counts {
+        done_before: 700_000,
+        scanned: 13_000,
+        written: 12_340,
+        ..scanning()
+    };
+    let progress = at(Phase::Scanning, &counts, RATES, None);
+    insta::assert_snapshot!(progress.log_line(&Latencies::new()), @"scanning 71 %: 712,340 of 1,000,214 keys, 312k/s, 45 MB/s, 1 s left");
+    let over = Counts {
+        scan_complete: true,
+        written: 13_000,
+        ..counts
+    };
+    let progress = at(
+        Phase::Scanning,
+        &over,
+        RATES,
+        Some(Duration::from_millis(3210)),
+    );
+    insta::assert_snapshot!(progress.log_line(&Latencies::new()), @"scanning 100 %: 713,000 keys, 312k/s, 45 MB/s, 3.2 s");
+}
+
+#[test]
 fn on_a_narrow_terminal_the_bar_gives_way() {
     let progress = at(Phase::Scanning, &scanning(), RATES, None);
     let lines =

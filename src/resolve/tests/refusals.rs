@@ -420,32 +420,11 @@ fn errors_of_live() {
 #[test]
 fn what_comes_later_is_refused_by_name() {
     insta::assert_snapshot!(errors(&[
-        "riot ping a",
-        "riot check --quick a b",
-        "riot generate-completion bash",
-        "riot replicate a b --source-cpu 50",
-        "riot --metrics :9000 replicate a b",
-        "riot replicate a b --ready-lag 1s",
-        "riot replicate a b --state f",
         "riot replicate a b --source-db 0-15",
         "riot replicate a/1,3 b",
         "riot -n all replicate -h b",
         "riot replicate a b --db-map 1=2",
     ]), @"
-    riot ping a
-      error: ping: this version of riot does not have ping yet
-    riot check --quick a b
-      error: check: this version of riot does not have check yet
-    riot generate-completion bash
-      error: generate-completion: this version of riot does not have completion scripts yet
-    riot replicate a b --source-cpu 50
-      error: --source-cpu: this version of riot does not have a limit on the source's CPU yet
-    riot --metrics :9000 replicate a b
-      error: --metrics: this version of riot does not have metrics yet
-    riot replicate a b --ready-lag 1s
-      error: --ready-lag: this version of riot does not have metrics yet
-    riot replicate a b --state f
-      error: --state: this version of riot does not have resuming a snapshot yet
     riot replicate a b --source-db 0-15
       error: --source-db: this version of riot does not have several databases in one run yet
     riot replicate a/1,3 b
@@ -454,5 +433,36 @@ fn what_comes_later_is_refused_by_name() {
       error: --db: this version of riot does not have several databases in one run yet
     riot replicate a b --db-map 1=2
       error: --db-map: this version of riot does not have several databases in one run yet
+    ");
+}
+
+#[test]
+fn what_cannot_be_picked_up_has_no_state() {
+    insta::assert_snapshot!(errors(&[
+        "riot replicate a b --state f --live",
+        "riot replicate a b --state f --mode liveonly",
+        "riot replicate a b --state f --repeat 1m",
+        "riot replicate a b --state f --dry-run",
+        "riot replicate a b --state f --type struct --merge",
+        "riot replicate a b --state=",
+        "riot replicate a b --state f --mode compare",
+        "riot compare a b --state f",
+    ]), @"
+    riot replicate a b --state f --live
+      error: --state: a snapshot alone is picked up: what changes while riot is away would be lost; --mode live without --state looks at every key again
+    riot replicate a b --state f --mode liveonly
+      error: --state: a snapshot alone is picked up: what changes while riot is away would be lost; --mode live without --state looks at every key again
+    riot replicate a b --state f --repeat 1m
+      error: --state: does not go with --repeat, which copies every key each time
+    riot replicate a b --state f --dry-run
+      error: --state: does not go with --dry-run, which copies nothing
+    riot replicate a b --state f --type struct --merge
+      error: --merge: does not go with --state: what was on its way when riot was killed is added again, and what is added twice is there twice
+    riot replicate a b --state=
+      error: --state: needs the name of a file
+    riot replicate a b --state f --mode compare
+      error: --state: a copy can be picked up; compare begins anew each time
+    riot compare a b --state f
+      error: --state: a copy can be picked up; compare begins anew each time
     ");
 }

@@ -130,7 +130,7 @@ fn nothing_that_is_secret_is_shown() {
 proptest! {
     #[test]
     fn any_words_are_taken_or_refused_in_one_line(words in proptest::collection::vec(proptest::sample::select(vec![
-        "replicate", "compare", "--quick", "-h", "a", "b", "-a", "hunter2", "redis://:hunter2@c/1", "redis://u:hunter2@d:x",
+        "replicate", "compare", "check", "--quick", "-h", "a", "b", "-a", "hunter2", "redis://:hunter2@c/1", "redis://u:hunter2@d:x",
         "--pass=hunter2", "--source-pass", "--target-pass", "-n", "1", "--key-include", "x*", "(", "--key-slots", "0-5",
         "--threads", "-q", "-d", "--mode", "scan", "live", "--tls", "--", "--live", "--report=json", "--no-verify", "-u",
         "--help", "-V", "é\n", "-", "--key-process", "#{key}", "ping", "--read-pool", "2", "--insecure", "-p",
@@ -149,7 +149,11 @@ proptest! {
                 // A word that stands where a pattern, a host or a user is expected is no secret.
                 prop_assert!(!stderr.contains(":hunter2"), "{}", stderr);
             }
-            Parsed::Run { config, notices } => {
+            Parsed::Ping { ping, notices } => {
+                let shown = format!("{ping:?}{notices:?}");
+                prop_assert!(!shown.contains(":hunter2"));
+            }
+            Parsed::Run { config, notices } | Parsed::Check { config, notices } => {
                 let shown = format!("{config:?}{notices:?}");
                 prop_assert!(!shown.contains(":hunter2"));
             }

@@ -12,7 +12,7 @@ use crate::error::{Class, classify, is_away};
 use crate::nodes::Redirect;
 use crate::slots::slot;
 use crate::stage::handover::{Job, Load};
-use crate::stats::SkipReason;
+use crate::stats::{SkipReason, Tally};
 use crate::text::printable;
 use crate::types::copy::{Copied, Fate};
 use crate::wire::Reply;
@@ -43,11 +43,11 @@ impl CarryLane {
                 self.handover.put(Load::Large, job);
             }
             Fate::Pruned => {
-                self.context.stats.skipped(SkipReason::EmptyStream, 1);
+                self.context.skip(SkipReason::EmptyStream, &job.entry.key);
                 self.end(&job, None);
             }
             Fate::Unchanged => {
-                self.context.stats.skipped(SkipReason::Unchanged, 1);
+                self.context.skip(SkipReason::Unchanged, &job.entry.key);
                 self.end(&job, None);
             }
             Fate::Changed => self.changed(ends, line, job).await,
@@ -73,7 +73,7 @@ impl CarryLane {
 
     pub(super) fn copied(&self, job: Job, copied: &Copied) {
         let stats = &self.context.stats;
-        stats.read_bytes(copied.bytes);
+        stats.read(&Tally::of(copied.kind, copied.bytes));
         stats.copied_by_type(self.load == Load::Large, copied.lost_field_expiries);
         for note in &copied.notes {
             stats.note(*note);
@@ -86,7 +86,7 @@ impl CarryLane {
         self.end(&job, None);
         let mut entry = job.entry;
         entry.value = Value::ByType(copied.bytes);
-        self.context.succeed(&[entry]);
+        self.context.succeed_as(copied.kind, &[entry]);
     }
 
     /// The source does not have the key.
@@ -100,11 +100,11 @@ impl CarryLane {
             return self.handover.put(Load::Small, job);
         }
         if self.terms.merge {
-            self.context.stats.skipped(SkipReason::Gone, 1);
+            self.context.skip(SkipReason::Gone, &job.entry.key);
             return self.end(&job, None);
         }
         if self.terms.rename.needs_type() {
-            self.context.stats.skipped(SkipReason::Nameless, 1);
+            self.context.skip(SkipReason::Nameless, &job.entry.key);
             return self.end(&job, None);
         }
         let asks = self
@@ -139,7 +139,7 @@ impl CarryLane {
     /// A key that is not taken; one that changed may have been written while it was.
     fn unwanted(&self, job: &Job, reason: SkipReason) {
         if !job.entry.key.mark.is_event() || self.terms.rename.needs_type() {
-            self.context.stats.skipped(reason, 1);
+            self.context.skip(reason, &job.entry.key);
             return self.end(job, None);
         }
         self.end(job, Some(Value::Unwanted));
@@ -187,6 +187,7 @@ impl CarryLane {
     /// A server's error.
     fn failed(&mut self, ends: &Ends, mut job: Job, side: Side, why: &str) {
         let class = classify(why.as_bytes());
+        self.context.stats.erred(side, class);
         let (nodes, node) = match side {
             Side::Source => (&self.source, &ends.0),
             Side::Target => (&self.target, &ends.1),
@@ -222,11 +223,7 @@ impl CarryLane {
 
     /// A key has failed for good.
     pub(super) fn fail(&self, job: &Job, side: Side, why: &str) {
-        let name = match side {
-            Side::Source => job.entry.source_name(),
-            Side::Target => &job.entry.key.name,
-        };
-        self.context.fail(side, name, why);
+        self.context.fail_entry(side, &job.entry, why);
         self.end(job, None);
     }
 }

@@ -8,6 +8,7 @@ use super::{CarryLane, Ends};
 use crate::config::{Carriage, Side};
 use crate::error::{Class, Lost, classify};
 use crate::stage::handover::Job;
+use crate::stats::Kind;
 use crate::types::copy::{Copied, Fate};
 use crate::wire::{Connection, Token};
 
@@ -132,6 +133,7 @@ impl CarryLane {
                 Answer::Error(error) => Fate::Failed(Side::Target, error),
                 _ => Fate::Copied(Copied {
                     bytes: payload.len() as u64,
+                    kind: Kind::of_payload(payload),
                     ..Copied::default()
                 }),
             },

@@ -138,7 +138,7 @@ impl ReadLane {
             Redirect::Wait => {
                 let since = *self.down.get_or_insert_with(Instant::now);
                 if since.elapsed() >= self.context.flow.reconnect_timeout {
-                    return self.context.fail(Side::Source, &key.name, reply);
+                    return self.context.fail(Side::Source, &key, reply);
                 }
                 if from.link().may_tell() {
                     warn!("source {}: {reply}; asking again", from.address());
@@ -154,6 +154,7 @@ impl ReadLane {
         if !is_away(refusal) {
             return false;
         }
+        self.context.stats.erred(Side::Source, classify(refusal));
         if pipe.away.is_none() {
             pipe.backoff = Backoff::default();
         }
@@ -174,7 +175,9 @@ impl ReadLane {
     /// A batch that was refused as a whole: its keys are tried one by one, so that each has its own error.
     pub(super) fn refused(&mut self, batch: Batch, refusal: &str, pipe: &mut ReadPipe) {
         let alone = batch.keys.len() == 1;
-        let transient = classify(refusal.as_bytes()) == Class::Transient;
+        let class = classify(refusal.as_bytes());
+        self.context.stats.erred(Side::Source, class);
+        let transient = class == Class::Transient;
         let failed = batch.failed + u32::from(transient || alone);
         let again = !alone || (transient && self.context.flow.read_retry.allows(failed));
         debug!(
@@ -186,7 +189,7 @@ impl ReadLane {
                 self.context.stats.retried(1);
                 pipe.waiting.retry(key, batch.road, failed);
             } else {
-                self.context.fail(Side::Source, &key.name, refusal);
+                self.context.fail(Side::Source, &key, refusal);
             }
         }
     }
@@ -305,7 +308,7 @@ impl ReadLane {
         let message = format!("{lost} (tried {failed} times)");
         for key in head.into_unsettled() {
             if alone {
-                self.context.fail(Side::Source, &key.name, &message);
+                self.context.fail(Side::Source, &key, &message);
             } else {
                 pipe.waiting.retry(key, self.any_road(), 0);
             }
@@ -323,8 +326,7 @@ impl ReadLane {
         }
         loop {
             for key in keys.drain(..) {
-                self.context
-                    .fail(Side::Source, &key.name, "the source is lost");
+                self.context.fail(Side::Source, &key, "the source is lost");
             }
             match self.input.receive().await {
                 Some(more) => keys = more,

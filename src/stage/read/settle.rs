@@ -16,7 +16,7 @@ use crate::queue::Lease;
 use crate::reading::{Answer, Batch, LONG, Road, payload};
 use crate::retry::Backoff;
 use crate::slots::slot;
-use crate::stats::SkipReason;
+use crate::stats::{Kind, SkipReason, Tally, Wait};
 use crate::text::printable;
 
 /// How often a value and an expiry that do not belong together are read again.
@@ -36,16 +36,21 @@ impl ReadLane {
             return Ok(());
         };
         let mut entries = Vec::with_capacity(pipe.answers.len());
-        let mut bytes = 0;
+        let mut tally = Tally::default();
         for answer in std::mem::take(&mut pipe.answers) {
             match answer {
                 Answer::Found(found) => {
-                    bytes += found.span.len;
                     let value = found.span.slice(&released);
                     let Some(key) = head.settle(found.row) else {
                         continue;
                     };
-                    let text = found.text || payload::kind(&value) == Some(b"string");
+                    let stored = if found.text {
+                        Some(b"string".as_slice())
+                    } else {
+                        payload::kind(&value)
+                    };
+                    tally.add(stored.map(Kind::of).unwrap_or_default(), value.len() as u64);
+                    let text = stored == Some(b"string");
                     self.shapes.learn(&key.name, text, value.len());
                     if text && !found.text && self.carriage() != Carriage::Dump {
                         // Taken for something else: a string crosses all versions as what it is.
@@ -71,7 +76,7 @@ impl ReadLane {
                         Value::Payload(value)
                     };
                     if self.is_unchanged(&key, &value, found.expiry) {
-                        self.context.stats.skipped(SkipReason::Unchanged, 1);
+                        self.context.skip(SkipReason::Unchanged, &key);
                         self.light(&key);
                         continue;
                     }
@@ -87,7 +92,7 @@ impl ReadLane {
             self.backoff = Backoff::default();
         }
         pipe.flying.push_front(head);
-        self.context.stats.read_bytes(bytes as u64);
+        self.context.stats.read(&tally);
         self.send_on(entries, lease).await
     }
 
@@ -120,10 +125,10 @@ impl ReadLane {
                 }
             }
             Answer::Gone(_) if self.context.flow.merge => {
-                self.context.stats.skipped(SkipReason::Gone, 1);
+                self.context.skip(SkipReason::Gone, &key);
             }
             Answer::Gone(_) if self.rename.needs_type() => {
-                self.context.stats.skipped(SkipReason::Nameless, 1);
+                self.context.skip(SkipReason::Nameless, &key);
             }
             Answer::Gone(_) => {
                 let others = head.has_other_databases();
@@ -154,7 +159,7 @@ impl ReadLane {
             Answer::Torn(_) => {
                 self.context.fail(
                     Side::Source,
-                    &key.name,
+                    &key,
                     "its expiry changes faster than it can be read",
                 );
             }
@@ -165,17 +170,18 @@ impl ReadLane {
             Answer::Failed(_, message)
                 if self.home.nodes.is_cluster() && classify(message.as_bytes()) == Class::Moved =>
             {
+                self.context.stats.erred(Side::Source, Class::Moved);
                 self.redirected(key, head.road, &message, &pipe.node);
             }
             Answer::Failed(_, message) => {
                 let failed = head.failed + 1;
-                if classify(message.as_bytes()) == Class::Transient
-                    && self.context.flow.read_retry.allows(failed)
-                {
+                let class = classify(message.as_bytes());
+                self.context.stats.erred(Side::Source, class);
+                if class == Class::Transient && self.context.flow.read_retry.allows(failed) {
                     self.context.stats.retried(1);
                     pipe.waiting.retry(key, head.road, failed);
                 } else {
-                    self.context.fail(Side::Source, &key.name, &message);
+                    self.context.fail(Side::Source, &key, &message);
                 }
             }
             Answer::Inspected(row, memory) => {
@@ -317,7 +323,7 @@ impl ReadLane {
     fn unwanted(&self, key: Key, reason: SkipReason) -> Option<Entry> {
         self.light(&key);
         if !key.mark.is_event() || self.rename.needs_type() {
-            self.context.stats.skipped(reason, 1);
+            self.context.skip(reason, &key);
             return None;
         }
         Some(self.entry(key, None, Value::Unwanted, None))
@@ -380,6 +386,7 @@ impl ReadLane {
             }
         }
         let mut lease = lease;
+        let since = Instant::now();
         for (output, entries) in lanes.iter().zip(parcels) {
             if entries.is_empty() {
                 continue;
@@ -398,6 +405,7 @@ impl ReadLane {
                 .await
                 .map_err(|_| Abandoned)?;
         }
+        self.context.stats.waited(Wait::ReadForRoom, since);
         Ok(())
     }
 }

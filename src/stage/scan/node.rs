@@ -12,12 +12,17 @@ use super::{Ended, Purpose, Sieve};
 use crate::changed::Overflow;
 use crate::deal::Inlets;
 use crate::entry::{Cause, Key, Mark};
-use crate::error::{Lost, RunError};
+use crate::error::{Class, Lost, RunError, classify};
 use crate::signal::Stop;
 use crate::slots::{SlotSet, slot};
 use crate::stage::Context;
+use crate::state::{Start, Track};
+use crate::stats::Wait;
 use crate::transform::Rename;
 use crate::wire::{Connection, Link, Span, Token, run_id};
+
+/// COUNT of a scan that is to spare the source.
+const SPARING: u64 = 100;
 
 /// What the scans of all nodes have in common.
 #[derive(Clone)]
@@ -30,6 +35,8 @@ pub(super) struct Common {
     pub(super) halt: Stop,
     pub(super) only: Option<Arc<Overflow>>,
     pub(super) repeated: bool,
+    /// How far the scan is is kept there.
+    pub(super) track: Option<Arc<Track>>,
     /// `--rate`: until when the keys so far are paid for.
     pub(super) paid_until: Arc<Mutex<Option<Instant>>>,
 }
@@ -40,6 +47,8 @@ pub(super) struct NodeScan {
     pub(super) link: Arc<Link>,
     /// The server's, where it is known.
     pub(super) run_id: Option<String>,
+    /// The slots that it is to have seen whole.
+    pub(super) own: SlotSet,
     /// The slots whose keys are taken, where not all are.
     pub(super) slots: Option<SlotSet>,
 }
@@ -63,17 +72,39 @@ impl From<Lost> for Missed {
 }
 
 impl NodeScan {
-    /// Scans until the cursor is 0 again.
-    pub(super) async fn run(mut self) -> Result<Ended, RunError> {
-        self.scan().await
-    }
-
-    async fn scan(&mut self) -> Result<Ended, RunError> {
+    /// Scans until the cursor is 0 again. Slots come back that were not seen whole.
+    pub(super) async fn run(mut self) -> Result<(Ended, SlotSet), RunError> {
         let mut connection = self.link.open().await?;
-        if self.run_id.is_none() {
+        if self.run_id.is_none() || self.common.track.is_some() {
             self.run_id = run_id(&mut connection).await;
         }
-        let mut cursor = b"0".to_vec();
+        let Start {
+            scan,
+            cursor,
+            done,
+            rest,
+        } = self.start();
+        if done {
+            return Ok((Ended::Complete, rest));
+        }
+        let ended = self.scan(connection, cursor, scan).await?;
+        Ok((ended, rest))
+    }
+
+    /// Where the scan begins.
+    fn start(&self) -> Start {
+        match &self.common.track {
+            Some(track) => track.start(self.run_id.as_deref(), &self.own),
+            None => Start::default(),
+        }
+    }
+
+    async fn scan(
+        &mut self,
+        mut connection: Connection,
+        mut cursor: Vec<u8>,
+        mut number: u64,
+    ) -> Result<Ended, RunError> {
         self.ask(&mut connection, &cursor);
         loop {
             if self.common.halt.is_draining() {
@@ -81,35 +112,45 @@ impl NodeScan {
             }
             let stop = self.common.halt.clone();
             let link = self.link.clone();
+            let since = std::time::Instant::now();
             let page = tokio::select! {
                 page = self.page(&mut connection) => page,
                 () = stop.draining() => return Ok(Ended::Early),
                 // It may hang.
                 left = link.until_left() => return Err(left),
             };
+            self.waited(Wait::ScanForSource, since);
             match page {
                 Ok(page) => {
                     cursor = page.cursor;
                     let last = cursor == b"0";
+                    let (scan, next) = (number, cursor.clone());
                     if !last {
                         // The next page is on its way while this one is dealt.
                         self.ask(&mut connection, &cursor);
                         if let Err(lost) = connection.send_some().await {
-                            self.again(&mut connection, &mut cursor, &lost).await?;
+                            self.again(&mut connection, (&mut cursor, &mut number), &lost)
+                                .await?;
                         }
                     }
-                    if !self.deal(page.keys).await {
+                    if !self.deal(page.keys, (scan, &next)).await {
                         return Ok(Ended::Early);
                     }
                     if last {
                         return Ok(Ended::Complete);
                     }
                 }
-                Err(Missed::Lost(lost)) => self.again(&mut connection, &mut cursor, &lost).await?,
-                Err(Missed::Refused(error)) => match crate::error::classify(error.as_bytes()) {
-                    crate::error::Class::Transient => {
+                Err(Missed::Lost(lost)) => {
+                    self.again(&mut connection, (&mut cursor, &mut number), &lost)
+                        .await?;
+                }
+                Err(Missed::Refused(error)) => match classify(error.as_bytes()) {
+                    Class::Transient => {
+                        let side = self.link.endpoint().side;
+                        self.common.context.stats.erred(side, Class::Transient);
                         let lost = Lost::Io(std::io::Error::other(error));
-                        self.again(&mut connection, &mut cursor, &lost).await?;
+                        self.again(&mut connection, (&mut cursor, &mut number), &lost)
+                            .await?;
                     }
                     _ => return Err(self.link.unusable(&format!("SCAN: {error}"))),
                 },
@@ -130,11 +171,16 @@ impl NodeScan {
         connection.outgoing().words(&words);
     }
 
-    /// COUNT: under `--rate` a page is a tenth of a second's keys, so that no second sees more than its share.
+    /// COUNT: under `--source-cpu` a page is one that nobody else waits for long; under `--rate` a page is a tenth of a second's keys, so that no second sees more than its share.
     fn count(&self) -> u64 {
+        let flow = &self.common.context.flow;
         let told = u64::from(self.common.sieve.count);
-        let rate = self.common.context.flow.rate;
-        rate.map_or(told, |rate| told.min((rate.get() / 10).max(1)))
+        let told = match flow.source_cpu {
+            Some(_) => told.min(SPARING),
+            None => told,
+        };
+        flow.rate
+            .map_or(told, |rate| told.min((rate.get() / 10).max(1)))
     }
 
     async fn page(&self, connection: &mut Connection) -> Result<Page, Missed> {
@@ -185,7 +231,7 @@ impl NodeScan {
     async fn again(
         &mut self,
         connection: &mut Connection,
-        cursor: &mut Vec<u8>,
+        (cursor, number): (&mut Vec<u8>, &mut u64),
         lost: &Lost,
     ) -> Result<(), RunError> {
         *connection = self.link.reopen(lost).await?;
@@ -198,14 +244,17 @@ impl NodeScan {
                 self.link.endpoint().side
             );
             *cursor = b"0".to_vec();
+            if let Some(track) = &self.common.track {
+                *number = track.restart(*number, now.as_deref(), &self.own);
+            }
             self.run_id = now;
         }
         self.ask(connection, cursor);
         Ok(())
     }
 
-    /// Deals a page to the lanes. `false`: nobody takes keys any more.
-    async fn deal(&mut self, names: Vec<Bytes>) -> bool {
+    /// Deals a page of this scan, which goes on from that cursor, to the lanes. `false`: nobody takes keys any more.
+    async fn deal(&mut self, names: Vec<Bytes>, (scan, next): (u64, &[u8])) -> bool {
         let Common {
             context,
             sieve,
@@ -238,11 +287,29 @@ impl NodeScan {
             });
         }
         let taken = keys.len() as u64;
+        if let Some(track) = &self.common.track {
+            let mark = track.page(scan, next, taken);
+            for key in &mut keys {
+                key.mark = mark;
+            }
+        }
         if self.common.purpose == Purpose::Replicate {
             context.stats.scanned(taken);
+            if let Some(follow) = &context.follow {
+                follow.flight.took(keys.iter().map(|key| key.mark));
+            }
         }
         self.pace(taken).await;
-        self.common.inlets.send(keys).await
+        let since = std::time::Instant::now();
+        let taken = self.common.inlets.send(keys).await;
+        self.waited(Wait::ScanForRoom, since);
+        taken
+    }
+
+    fn waited(&self, wait: Wait, since: std::time::Instant) {
+        if self.common.purpose == Purpose::Replicate {
+            self.common.context.stats.waited(wait, since);
+        }
     }
 
     /// `--rate`: waits until so many keys are paid for, by the scans of all nodes together.

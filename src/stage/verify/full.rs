@@ -12,12 +12,12 @@ use super::half::Half;
 use super::question::NO_EXPIRY;
 use super::sheet::{Look, Sheet};
 use super::{Suspect, Suspects, Terms, fail, is_astray};
-use crate::config::{Auto, Carriage, Side};
+use crate::config::{Carriage, Side};
 use crate::entry::{Key, Millis};
 use crate::error::{Lost, RunError};
 use crate::queue::Receiver;
 use crate::reading::{
-    ASKED_BYTES, BATCH_BYTES, BATCH_KEYS, Batch, Dialect, LONG, Limits, Road, Waiting,
+    ASKED_BYTES, BATCH_BYTES, Batch, Dialect, LONG, Limits, Road, Waiting, batch_keys,
 };
 use crate::shape::Shapes;
 use crate::stage::Context;
@@ -63,10 +63,7 @@ impl FullLane {
         input: Receiver<Vec<Key>>,
         suspects: Suspects,
     ) -> Self {
-        let keys = match context.flow.read_batch {
-            Auto::Fixed(keys) => keys.max(1),
-            Auto::Measured => BATCH_KEYS,
-        };
+        let (keys, _) = batch_keys(&context.flow);
         let half = |side, link, dialect| Half::new(side, link, dialect, context.clone(), keys);
         Self {
             source: half(Side::Source, source, dialects.0),
@@ -78,6 +75,7 @@ impl FullLane {
             suspects,
             waiting: Waiting::new(Limits {
                 keys,
+                singly: keys,
                 bytes: BATCH_BYTES,
             }),
             shapes: Shapes::default(),

@@ -173,7 +173,9 @@ impl Half {
         };
         let page = page(self.side, sheet);
         if let Some(refusal) = batch.take_refusal() {
-            if classify(refusal.as_bytes()) == Class::Transient {
+            let class = classify(refusal.as_bytes());
+            self.context.stats.erred(self.side, class);
+            if class == Class::Transient {
                 self.flying.push_front((number, batch));
                 return Err(Lost::Io(std::io::Error::other(refusal)));
             }

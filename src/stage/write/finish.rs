@@ -72,6 +72,7 @@ impl WriteLane {
     /// An entry that the target has refused. `true`: the target takes no writes any more.
     pub(super) fn fail_or_redo(&mut self, mut again: Again, single: bool, node: &Node) -> bool {
         let class = classify(again.why.as_bytes());
+        self.context.stats.erred(Side::Target, class);
         let mut stale = false;
         if class == Class::Moved && self.home.nodes.is_cluster() {
             if !single && again.why.starts_with("TRYAGAIN") {
@@ -127,7 +128,7 @@ impl WriteLane {
     }
 
     pub(super) fn fail(&self, entry: &Entry, why: &str) {
-        self.context.fail(Side::Target, &entry.key.name, why);
+        self.context.fail_entry(Side::Target, entry, why);
     }
 
     /// An entry was written while others must be done again.

@@ -25,10 +25,10 @@ impl WriteLane {
                 follow.doubt(&entry.key.name);
             }
             self.redo.written(&entry);
-            self.context.stats.skipped(SkipReason::OtherDatabase, 1);
+            self.context.skip(SkipReason::OtherDatabase, &entry.key);
         } else if gone || !follow.wants(kind) {
             self.redo.written(&entry);
-            self.context.stats.skipped(SkipReason::OtherType, 1);
+            self.context.skip(SkipReason::OtherType, &entry.key);
         } else {
             entry.value = Value::Gone;
             let again = Again::new(entry, Lease::default(), 0, String::new());

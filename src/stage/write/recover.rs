@@ -294,7 +294,7 @@ impl WriteLane {
         let fail = |entries: Vec<Entry>| {
             for entry in entries {
                 self.context
-                    .fail(Side::Target, &entry.key.name, "the target is lost");
+                    .fail_entry(Side::Target, &entry, "the target is lost");
             }
         };
         fail(self.redo.drain());

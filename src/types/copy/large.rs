@@ -382,7 +382,7 @@ impl Copying<'_> {
                     .tell(|target| target.ask(&[b"PEXPIREAT", name, at.as_bytes()]))
                     .await?;
             }
-            return Ok(Fate::Copied(Copied::of(commands)));
+            return Ok(Fate::Copied(Copied::of(kind, commands)));
         }
         if let Some(fate) = self
             .is_not_whole(kind, built, length, &last, passed)

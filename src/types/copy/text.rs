@@ -11,6 +11,7 @@ use super::large::{Copying, Ended};
 use super::{Copied, Fate, NO_EXPIRY, fate, refused, same_instant};
 use crate::config::Side;
 use crate::error::Lost;
+use crate::stats::Kind;
 use crate::types::End;
 use crate::types::ask::collect_all;
 use crate::wire::{Connection, Reply, Token};
@@ -109,6 +110,7 @@ pub(super) async fn copy(copying: &mut Copying<'_>) -> Result<Ended, (Side, Lost
     }
     let copied = Copied {
         bytes: (len + name.len()) as u64,
+        kind: Kind::String,
         ..Copied::default()
     };
     let mut ended = [(0, Fate::Copied(copied))];

@@ -19,7 +19,7 @@ pub(super) const ODD: [&[u8]; 8] = [
 ];
 
 /// The types that every server has.
-pub(super) const KINDS: [&str; 6] = ["string", "hash", "list", "set", "zset", "stream"];
+pub(crate) const KINDS: [&str; 6] = ["string", "hash", "list", "set", "zset", "stream"];
 
 /// Everything that `data::fill_every_type` has, and what is hard to carry by commands besides.
 pub(super) fn fill(store: &dyn Store) {
@@ -240,7 +240,7 @@ fn ends_of_streams(c: &mut dyn ConnectionLike) {
 }
 
 /// A value of one of `KINDS` with so many elements of some 110 bytes each, all different for another seed.
-pub(super) fn fill_big(
+pub(crate) fn fill_big(
     c: &mut dyn ConnectionLike,
     kind: &str,
     key: &[u8],

@@ -133,7 +133,7 @@ fn says_in_its_notes(output: &Output, text: &str) {
 #[test]
 fn a_source_user_without_transactions() {
     for words in [["--type", "struct"], ["--type", "auto"]] {
-        for rules in ["-watch -unwatch", "-multi -exec", "-@transaction"] {
+        for rules in ["-watch -unwatch", "-multi -exec", "-exec", "-@transaction"] {
             let source = with_user(Version::Redis70, &format!("~* &* +@all {rules}"));
             let target = Server::start(Version::Redis70);
             let run = as_source(told(&source, &target)).words(words);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::pages::{self, Page, Piece};
-use super::{COMING, shell};
+use super::shell;
 
 /// Options of other programs, and of other versions of RIOT, that the pages name outside of blocks.
 const OTHERS: &[&str] = &[
@@ -91,7 +91,7 @@ fn every_option_of_the_help_is_in_the_documentation() {
 fn every_option_that_the_documentation_names_is_there() {
     let known = Known::new();
     let is_known = |option: &str| {
-        known.all.contains(option) || OTHERS.contains(&option) || COMING.contains(&option)
+        known.all.contains(option) || OTHERS.contains(&option)
     };
     let mut unknown = BTreeSet::new();
     for page in pages::all() {
@@ -144,7 +144,7 @@ fn every_command_that_is_not_run_can_be_read() {
         });
         for words in commands.chain(inline.flat_map(|span| shell::riots(&span))) {
             let line = format!("riot {}", words.join(" "));
-            if COMING.iter().any(|coming| line.contains(coming)) || line.contains("--help") {
+            if line.contains("--help") {
                 continue;
             }
             let words = std::iter::once("riot".to_owned()).chain(words);

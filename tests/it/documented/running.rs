@@ -10,7 +10,7 @@ use regex::Regex;
 
 use super::pages::{Block, Page, Piece};
 use super::world::World;
-use super::{COMING, shell};
+use super::shell;
 use crate::{servers, wait};
 
 /// The longest that one block may take.
@@ -41,7 +41,6 @@ pub(super) fn page(name: &str) {
 fn is_run(block: &Block, comments: &[&str]) -> bool {
     let commands = shell::commands(&block.text);
     !comments.contains(&"needs AWS")
-        && !COMING.iter().any(|coming| block.text.contains(coming))
         && commands
             .iter()
             .any(|words| PROGRAMS.contains(&words[0].as_str()))
