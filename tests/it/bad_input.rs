@@ -370,10 +370,7 @@ fn what_a_later_version_brings_is_refused_by_name() {
         riot(words).run().names(2, &[named]);
     };
     let (a, b) = ("127.0.0.1:1", "127.0.0.1:2");
-    for words in [
-        ["--source-db", "all"],
-        ["--source-db", "0-15"],
-    ] {
+    for words in [["--source-db", "all"], ["--source-db", "0-15"]] {
         refused(&["replicate", words[0], words[1], a, b], words[0]);
     }
 }

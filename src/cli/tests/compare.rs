@@ -59,6 +59,8 @@ fn compare_has_a_help() {
           --mem-budget <SIZE>      Bytes of values held in memory at once [default: 256MB]
           --sleep <DURATION>       Pause after each batch
           --rate <KEYS>            Most keys a second
+          --source-cpu <PERCENT>   Most of one core of each server of the source that this run may use,
+                                   in percent: 30%
           --repeat <DURATION>      When done, run again after this long, until stopped
 
     When something fails:
