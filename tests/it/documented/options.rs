@@ -13,6 +13,10 @@ const OTHERS: &[&str] = &[
     "--foreground",
     // tests/run.sh
     "--full",
+    // sha256sum, gh attestation verify, packaging/check.sh
+    "--check",
+    "--install",
+    "--repo",
     // RIOT's that riot does not know: the page about them says what to write
     "--log-writes",
     "--read-poll",
@@ -90,9 +94,7 @@ fn every_option_of_the_help_is_in_the_documentation() {
 #[test]
 fn every_option_that_the_documentation_names_is_there() {
     let known = Known::new();
-    let is_known = |option: &str| {
-        known.all.contains(option) || OTHERS.contains(&option)
-    };
+    let is_known = |option: &str| known.all.contains(option) || OTHERS.contains(&option);
     let mut unknown = BTreeSet::new();
     for page in pages::all() {
         // The benchmark has options of its own.

@@ -9,8 +9,8 @@ use std::time::Duration;
 use regex::Regex;
 
 use super::pages::{Block, Page, Piece};
-use super::world::World;
 use super::shell;
+use super::world::World;
 use crate::{servers, wait};
 
 /// The longest that one block may take.
@@ -173,7 +173,7 @@ fn form(line: &str) -> String {
 fn runs_until_stopped(block: &Block) -> bool {
     let is_live = |words: &Vec<String>| {
         let has = |wanted: &[&str]| words.iter().any(|word| wanted.contains(&word.as_str()));
-        let alone = has(&["live", "liveonly", "--live"]) && !has(&["--idle-timeout"]);
+        let alone = has(&["live", "liveonly", "--live"]) && !has(&["--idle-timeout", "check"]);
         alone || has(&["--repeat"])
     };
     let runs = shell::riots(&block.text);

@@ -149,7 +149,7 @@ impl World {
         let servers = named
             .map(|server| (server, (server.start)(&authority)))
             .collect();
-        let port = regex::Regex::new(r"\b70\d\d\b").unwrap();
+        let port = regex::Regex::new(r"\b(?:70\d\d|9121)\b").unwrap();
         let mut told: Vec<&str> = port.find_iter(text).map(|found| found.as_str()).collect();
         told.sort_unstable();
         told.dedup();
