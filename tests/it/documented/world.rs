@@ -1,5 +1,6 @@
 //! The servers that the pages name, each a real one of the test's own.
 
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
@@ -155,7 +156,7 @@ impl World {
         told.dedup();
         let ports = told
             .into_iter()
-            .map(|port| (port.to_owned(), servers::free_port().to_string()))
+            .map(|port| (port.to_owned(), port_of_a_node().to_string()))
             .collect();
         let world = Self {
             folder: TempDir::with_prefix("riot-documented-").unwrap(),
@@ -245,6 +246,19 @@ impl Drop for World {
         for (_, port) in &self.ports {
             let mut client = std::process::Command::new("redis-cli");
             let _ = client.args(["-p", port, "SHUTDOWN", "NOSAVE"]).output();
+        }
+    }
+}
+
+/// A free port whose cluster bus, 10,000 further, is out of the way of all other ports of the tests, and of those that the
+/// system gives to connections.
+fn port_of_a_node() -> u16 {
+    const BUS: u16 = 10_000;
+    loop {
+        let port = servers::free_port();
+        if (22_000..22_768).contains(&port) && TcpListener::bind(("127.0.0.1", port + BUS)).is_ok()
+        {
+            return port;
         }
     }
 }
