@@ -38,7 +38,7 @@ fn wrong_words_are_refused_as_they_are_of_a_run() {
         (&["check", a, a], "same database"),
         (&["check", "--quick", a, b], "--compare quick"),
         (&["check", "--merge", a, b], "--type struct"),
-        (&["check", "--state", "file", a, b], "--state"),
+        (&["check", "--live", "--state", "file", a, b], "--state"),
         (&["check", "--user", "x", a, b], "--target-user"),
     ] {
         riot(words).run().names(2, &[named]);
