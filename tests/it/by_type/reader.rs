@@ -24,9 +24,11 @@ pub(super) fn seen_during<T>(
     temporary.arg(0).arg("MATCH").arg(format!("*{TEMPORARY}*"));
     temporary.arg("COUNT").arg(1000);
     pipe.add_command(temporary);
+    let (looked, first_look) = std::sync::mpsc::channel();
     std::thread::scope(|scope| {
         let stop = wait::Stop(&over);
         let looking = scope.spawn(|| {
+            let looked = looked;
             let mut c = target.connection();
             let mut seen: Vec<Vec<Value>> = Vec::new();
             let mut was_temporary = false;
@@ -38,12 +40,16 @@ pub(super) fn seen_during<T>(
                 was_temporary |= !names.1.is_empty();
                 if seen.last() != Some(&answers) {
                     seen.push(answers);
+                    // Only the first is waited for.
+                    let _ = looked.send(());
                 }
                 if last {
                     return (seen, was_temporary);
                 }
             }
         });
+        // What was there before is seen before anything happens.
+        first_look.recv().unwrap();
         let given = body();
         drop(stop);
         let (seen, was_temporary) = looking.join().unwrap();
