@@ -511,7 +511,7 @@ fn show(printer: &Printer, endpoint: &Endpoint, profile: &Profile) {
 }
 
 /// Whether DBSIZE is the number of keys to go through.
-fn takes_all(config: &Config) -> bool {
+pub(crate) fn takes_all(config: &Config) -> bool {
     let selection = &config.selection;
     selection.pattern == b"*"
         && selection.types.is_empty()

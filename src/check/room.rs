@@ -3,6 +3,7 @@
 use super::report::Level;
 use super::{Findings, Reached, writes};
 use crate::config::{Config, Side};
+use crate::session::takes_all;
 use crate::text::bytes;
 
 /// Tells about memory, where the run writes.
@@ -23,16 +24,6 @@ pub(super) fn judge(
 fn data(reached: &Reached<'_>) -> Option<u64> {
     let used = reached.sum("used_memory")?;
     Some(used.saturating_sub(reached.sum("used_memory_startup").unwrap_or(0)))
-}
-
-fn takes_all(config: &Config) -> bool {
-    let selection = &config.selection;
-    selection.pattern == b"*"
-        && selection.types.is_empty()
-        && selection.include.is_empty()
-        && selection.exclude.is_empty()
-        && selection.memory_limit.is_none()
-        && selection.slots == [(0, 16383)]
 }
 
 fn target_room(
@@ -83,7 +74,7 @@ fn target_room(
     let level = if wanted <= free / 10 * 9 {
         findings.add(Level::Ok, Side::Target, name, text);
         return;
-    } else if !takes_all(config) || wanted <= free {
+    } else if !takes_all(config) || config.selection.memory_limit.is_some() || wanted <= free {
         // A part of them, or just about.
         Level::Note
     } else if wanted <= empty {

@@ -40,16 +40,13 @@ const ENOUGH: u64 = 8 << 20;
 /// How often new nodes are looked for.
 const NODES: Duration = Duration::from_secs(1);
 
-/// Keeps the brakes of all nodes that are read. Never ends; without brakes it does nothing.
+/// Keeps the brakes of all nodes that are read; that of another one, asked for a key now and then, lets through what is cheap at
+/// the first guess. Never ends; without brakes it does nothing.
 pub async fn keep_share(nodes: Arc<Nodes>) {
     let mut known: Vec<usize> = Vec::new();
     let mut watches = JoinSet::new();
     loop {
-        let readers = nodes.routes().readers();
-        for node in readers
-            .into_iter()
-            .chain([nodes.routes().master(0).cloned()].into_iter().flatten())
-        {
+        for node in nodes.routes().readers() {
             if !known.contains(&node.number())
                 && let Some(brake) = node.link().brake().cloned()
             {

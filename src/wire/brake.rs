@@ -41,7 +41,7 @@ struct State {
 const COST_AT_FIRST: f64 = 50e-9;
 
 impl Brake {
-    /// A closed brake that lets a server spend `share` of a core, from 0 to 1. `timeout` is that of a command.
+    /// A brake that lets a server spend `share` of a core, from 0 to 1. `timeout` is that of a command.
     #[must_use]
     pub fn new(share: f64, timeout: Duration) -> Self {
         Self {
@@ -53,7 +53,7 @@ impl Brake {
                 moved: 0,
                 spent: (Duration::ZERO, Duration::ZERO),
             }),
-            held: AtomicBool::new(true),
+            held: AtomicBool::new(false),
         }
     }
 
@@ -168,6 +168,7 @@ mod tests {
     async fn a_closed_brake_lets_nothing_through_and_a_debt_is_bounded() {
         let brake = Brake::new(0.01, Duration::from_secs(4));
         let now = Instant::now();
+        brake.hold(true);
         assert!(brake.closed_until(now).is_some());
         brake.hold(false);
         assert_eq!(brake.closed_until(now), None);
