@@ -17,5 +17,6 @@ pub use connection::{Connection, Identity, Reply, run_id};
 pub use dial::connect;
 pub use incoming::{Span, Token};
 pub use link::Link;
+pub(crate) use outgoing::LONG;
 pub use outgoing::Outgoing;
 pub use stream::Stream;

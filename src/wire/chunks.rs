@@ -5,7 +5,7 @@ use bytes::{Bytes, BytesMut};
 /// Bytes of a read buffer.
 pub(crate) const CHUNK: usize = 128 * 1024;
 /// Used-up buffers that are remembered; their values are on their way to the other side.
-const REMEMBERED: usize = 16;
+const REMEMBERED: usize = 48;
 
 /// The buffers of one connection that were read full.
 #[derive(Debug, Default)]

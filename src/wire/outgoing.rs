@@ -6,7 +6,7 @@ use std::io::IoSlice;
 use bytes::{Buf, Bytes, BytesMut};
 
 /// From this length on, an argument is sent from its own memory: a copy costs more than one more piece in a writev.
-const LONG: usize = 1000;
+pub(crate) const LONG: usize = 1000;
 /// Pieces in one writev; the kernel takes 1,024, and more than this saves nothing.
 pub(crate) const PIECES: usize = 512;
 

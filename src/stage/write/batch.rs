@@ -7,7 +7,7 @@ use super::redo::Again;
 use crate::entry::{Entry, Millis, Value};
 use crate::queue::Lease;
 use crate::slots::slot;
-use crate::wire::Outgoing;
+use crate::wire::{LONG, Outgoing};
 
 /// What the target can do, and what is wanted around a batch.
 #[derive(Debug, Clone, Copy)]
@@ -150,8 +150,8 @@ impl Batch {
         self.envelope_error = None;
         self.commands.clear();
         self.short_of_replicas = None;
-        // Long values are not copied, and one more move of a few is no matter.
-        out.reserve(self.bytes.min(MOST_RESERVED));
+        let copied: usize = self.entries.iter().map(copied).sum();
+        out.reserve(copied.min(MOST_RESERVED));
         let ways: Vec<Way> = self
             .entries
             .iter()
@@ -388,6 +388,13 @@ impl Batch {
             (_, Value::Payload(_)) => {}
         }
     }
+}
+
+/// Bytes that an entry takes in the send buffer, with its command's words: a long value is sent from where it lies.
+fn copied(entry: &Entry) -> usize {
+    const WORDS: usize = 96;
+    let value = Some(entry.value_len()).filter(|len| *len < LONG);
+    WORDS + entry.key.name.len() + value.unwrap_or_default()
 }
 
 fn uses(commands: &mut Vec<&'static str>, command: &'static str) {
