@@ -13,6 +13,10 @@ const MEMORY: Duration = Duration::from_secs(5);
 /// What may be in flight before anything was measured: more than a link on one host holds, and less than half a
 /// processor's own cache.
 const START: usize = 400 * 1000;
+/// A round trip of less than this is a near server's: rates that are measured there say more of the scheduler than of the link.
+const NEAR: f64 = 1e-3;
+/// Most that is in flight to a near server: what a link of a gigabyte a second holds, and what the processor's cache does.
+const NEAR_MOST: usize = 800 * 1000;
 /// What a key counts for at least: its lookups and its share of a command cost the servers about as much as this many bytes.
 const KEY: usize = 400;
 
@@ -31,7 +35,8 @@ pub struct Window {
     load: usize,
     delivered: u64,
     sent: VecDeque<Sent>,
-    /// Believed until the connection ends: what is in flight queues up behind itself, and a newer round trip has that in it.
+    /// Believed until the connection ends: what is in flight queues up behind itself, and a newer round trip has that in it. So
+    /// has the first one of large batches: a PING is shorter.
     shortest: Option<f64>,
     fastest: Best,
 }
@@ -105,6 +110,12 @@ impl Window {
         });
     }
 
+    /// The link's own round trip, as the opening of the connection has shown it.
+    pub fn is_as_far_as(&mut self, round_trip: Option<Duration>) {
+        let seconds = round_trip.map(|trip| trip.as_secs_f64().max(1e-6));
+        self.shortest = seconds.or(self.shortest);
+    }
+
     /// The oldest batch was answered. Its round trip comes back.
     pub fn answer(&mut self, at: Instant) -> Duration {
         let Some(sent) = self.sent.pop_front() else {
@@ -128,7 +139,12 @@ impl Window {
             reason = "a count of bytes, positive"
         )]
         let load = twice as usize;
-        self.limit = load.max(self.least);
+        let most = if shortest < NEAR {
+            NEAR_MOST
+        } else {
+            usize::MAX
+        };
+        self.limit = load.min(most).max(self.least);
         took
     }
 
@@ -173,7 +189,27 @@ mod tests {
             "{long} keys for 20,000 on the way"
         );
         let short = settle(Duration::from_micros(100), 200_000.0);
-        assert!(short <= 4_000, "{short}");
+        assert!(short <= NEAR_MOST / KEY, "{short}");
+    }
+
+    #[tokio::test]
+    async fn a_near_server_is_not_flooded_however_fast_it_seems() {
+        let mut window = Window::new(Auto::Measured, 500);
+        window.is_as_far_as(Some(Duration::from_micros(40)));
+        let mut now = Instant::now();
+        // Batches of 200 KB whose answers come in bursts: the rate of a burst is many gigabytes a second.
+        for burst in 1..200 {
+            let mut sent = 0;
+            while window.is_open() {
+                window.send(200_000, now);
+                sent += 1;
+            }
+            assert!(sent * 200_000 <= NEAR_MOST, "{sent} in burst {burst}");
+            now += Duration::from_micros(if burst % 10 == 0 { 50 } else { 2_000 });
+            for _ in 0..sent {
+                window.answer(now);
+            }
+        }
     }
 
     #[test]

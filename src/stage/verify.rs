@@ -218,6 +218,8 @@ impl VerifyLane {
     async fn compare(&mut self) -> Result<(), RunError> {
         let mut source = self.source.link.open().await?;
         let mut target = self.target.link.open().await?;
+        self.source.window.is_as_far_as(source.round_trip());
+        self.target.window.is_as_far_as(target.round_trip());
         loop {
             while self.open && self.may_ask() {
                 let Some(keys) = self.input.try_receive() else {
@@ -464,6 +466,7 @@ impl Half {
         }
         self.window.reset();
         *connection = self.link.reopen(&lost).await?;
+        self.window.is_as_far_as(connection.round_trip());
         for question in std::mem::take(&mut self.flying) {
             self.ask(question, connection);
         }

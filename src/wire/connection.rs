@@ -26,6 +26,7 @@ pub struct Connection {
     unflushed: bool,
     limit: Duration,
     identity: Option<Identity>,
+    round_trip: Option<Duration>,
     brake: Option<Hold>,
 }
 
@@ -98,6 +99,7 @@ impl Connection {
             unflushed: false,
             limit,
             identity: None,
+            round_trip: None,
             brake: None,
         }
     }
@@ -133,6 +135,11 @@ impl Connection {
     /// The next piece of a reply, or `None` until more has come.
     pub fn token(&mut self) -> Result<Option<Token>, Lost> {
         self.incoming.token()
+    }
+
+    /// The next piece of a reply, if it is a value that has come whole.
+    pub fn bulk(&mut self) -> Result<Option<Span>, Lost> {
+        self.incoming.bulk()
     }
 
     /// Takes up to `most` replies that are all `same`, and counts them.
@@ -184,8 +191,8 @@ impl Connection {
     /// [`Connection::drive`], once.
     pub fn poll_drive(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Lost>> {
         let sent = self.poll_send(cx)?;
-        let room = self.incoming.room();
-        let read = pin!(self.stream.read_buf(room)).poll(cx);
+        let mut room = self.incoming.room();
+        let read = pin!(self.stream.read_buf(&mut room)).poll(cx);
         match read {
             Poll::Ready(Ok(0)) => Poll::Ready(Err(Lost::Closed)),
             Poll::Ready(Ok(bytes)) => {
@@ -246,11 +253,20 @@ impl Connection {
         self.identity.as_ref()
     }
 
+    /// How long the answer to a PING took when the connection was opened, where one was sent: the link's own time, and next to
+    /// nothing of the server's.
+    #[must_use]
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.round_trip
+    }
+
     /// PING, and in the same round trip what the server calls this connection. The answer is PING's.
     pub(super) async fn greet(&mut self) -> Result<Reply, Lost> {
         self.outgoing.words(&[b"PING"]);
         self.outgoing.words(&[b"CLIENT", b"INFO"]);
+        let asked = Instant::now();
         let pong = self.reply().await?;
+        self.round_trip = Some(asked.elapsed());
         self.identity = match self.reply().await? {
             Reply::Bytes(info) => Identity::of(&String::from_utf8_lossy(&info)),
             _ => None,

@@ -214,6 +214,7 @@ impl ReadLane {
         }
         match pipe.node.link().reopen(&lost).await {
             Ok(new) => {
+                pipe.window.is_as_far_as(new.round_trip());
                 pipe.connection = new;
                 if let Some(follow) = &self.context.follow
                     && !self.home.nodes.is_cluster()

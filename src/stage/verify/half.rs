@@ -57,6 +57,11 @@ impl Half {
         }
     }
 
+    /// The link's own round trip.
+    pub(super) fn is_as_far_as(&mut self, round_trip: Option<std::time::Duration>) {
+        self.window.is_as_far_as(round_trip);
+    }
+
     pub(super) fn is_idle(&self) -> bool {
         self.flying.is_empty()
     }
@@ -205,6 +210,7 @@ impl Half {
         self.lease = None;
         self.stalled = false;
         *connection = self.link.reopen(&lost).await?;
+        self.window.is_as_far_as(connection.round_trip());
         for (number, batch) in std::mem::take(&mut self.flying) {
             self.ask(number, batch, connection);
         }

@@ -57,7 +57,8 @@ impl WriteLane {
     ) -> Result<bool, Gone> {
         match node.link().open().await {
             Ok(connection) => {
-                let window = Window::new(self.context.flow.pipeline, self.limit);
+                let mut window = Window::new(self.context.flow.pipeline, self.limit);
+                window.is_as_far_as(connection.round_trip());
                 let mut pipe = WritePipe::new(node, connection, window);
                 self.graves
                     .bury(pipe.node.number(), &mut pipe.connection, &self.context)
@@ -221,6 +222,7 @@ impl WriteLane {
         match node.link().reopen(&lost).await {
             Ok(new) => {
                 if let Some(pipe) = pipes.get_mut(place) {
+                    pipe.window.is_as_far_as(new.round_trip());
                     pipe.connection = new;
                     self.graves
                         .bury(pipe.node.number(), &mut pipe.connection, &self.context)
