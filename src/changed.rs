@@ -150,7 +150,12 @@ impl Changed {
                 }
                 continue;
             }
-            found.push(Key { name, road, mark });
+            found.push(Key {
+                name,
+                road,
+                mark,
+                ..Key::default()
+            });
         }
         drop(state);
         self.costs.hold(&found);
@@ -318,7 +323,12 @@ impl State {
         }
         self.resting
             .extract_if(|_, (road, _)| hurry || !costs.must_rest(*road))
-            .map(|(name, (road, mark))| Key { name, road, mark })
+            .map(|(name, (road, mark))| Key {
+                name,
+                road,
+                mark,
+                ..Key::default()
+            })
             .collect()
     }
 

@@ -104,6 +104,8 @@ pub struct Key {
     pub road: u64,
     /// Why it is looked at.
     pub mark: Mark,
+    /// Hash of the name's shape, once a lane has looked at it; before, 0.
+    pub(crate) shape: u64,
 }
 
 impl Key {
@@ -114,7 +116,7 @@ impl Key {
         Self {
             name,
             road,
-            mark: Mark::default(),
+            ..Self::default()
         }
     }
 
@@ -124,7 +126,7 @@ impl Key {
         Self {
             road: source_road(&name, rename),
             name,
-            mark: Mark::default(),
+            ..Self::default()
         }
     }
 }

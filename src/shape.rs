@@ -2,6 +2,8 @@
 //!
 //! A guess that is wrong costs one more round trip, never a wrong copy.
 
+use crate::entry::Key;
+
 /// Shapes remembered; a new one takes the place of an old one with the same index.
 const SHAPES: usize = 4096;
 /// What a value of an unknown shape may weigh: a shape's first keys are read a few at a time.
@@ -70,8 +72,8 @@ impl Default for Shapes {
 impl Shapes {
     /// What is expected of a key.
     #[must_use]
-    pub fn guess(&self, name: &[u8]) -> Guess {
-        let hash = shape(name);
+    pub fn guess(&self, key: &Key) -> Guess {
+        let hash = shape_of(key);
         match self.table.get(index(hash)) {
             Some(known) if known.hash == hash && known.seen > 0 => known.guess(),
             _ if self.strangers.seen >= ENOUGH => {
@@ -101,8 +103,8 @@ impl Shapes {
     }
 
     /// A key turned out to be no string. Its size is not known yet.
-    pub fn learn_no_text(&mut self, name: &[u8]) {
-        let hash = shape(name);
+    pub fn learn_no_text(&mut self, key: &Key) {
+        let hash = shape_of(key);
         let Some(known) = self.table.get_mut(index(hash)) else {
             return;
         };
@@ -113,8 +115,8 @@ impl Shapes {
     }
 
     /// What a key turned out to be.
-    pub fn learn(&mut self, name: &[u8], text: bool, len: usize) {
-        let hash = shape(name);
+    pub fn learn(&mut self, key: &Key, text: bool, len: usize) {
+        let hash = shape_of(key);
         let Some(known) = self.table.get_mut(index(hash)) else {
             return;
         };
@@ -126,6 +128,20 @@ impl Shapes {
             self.strangers.learn(text, len);
         }
         known.learn(text, len);
+    }
+}
+
+/// Looks at a key's name, once for all that is asked later.
+pub fn look(key: &mut Key) {
+    if key.shape == 0 {
+        key.shape = shape(&key.name);
+    }
+}
+
+fn shape_of(key: &Key) -> u64 {
+    match key.shape {
+        0 => shape(&key.name),
+        known => known,
     }
 }
 
@@ -154,6 +170,10 @@ fn shape(name: &[u8]) -> u64 {
 mod tests {
     use super::*;
 
+    fn key(name: &'static [u8]) -> Key {
+        Key::new(name.into(), name)
+    }
+
     #[test]
     fn keys_that_differ_in_digits_share_a_shape() {
         assert_eq!(shape(b"user:1:name"), shape(b"user:20394:name"));
@@ -164,23 +184,23 @@ mod tests {
     fn a_shape_is_learnt_from_its_keys() {
         let mut shapes = Shapes::default();
         assert_eq!(
-            shapes.guess(b"h:1"),
+            shapes.guess(&key(b"h:1")),
             Guess {
                 text: true,
                 bytes: UNKNOWN,
                 known: false
             }
         );
-        shapes.learn(b"h:1", false, 100);
+        shapes.learn(&key(b"h:1"), false, 100);
         assert_eq!(
-            shapes.guess(b"h:2"),
+            shapes.guess(&key(b"h:2")),
             Guess {
                 text: false,
                 bytes: 100,
                 known: true
             }
         );
-        assert_eq!(shapes.guess(b"other:2").bytes, UNKNOWN);
+        assert_eq!(shapes.guess(&key(b"other:2")).bytes, UNKNOWN);
     }
 
     #[test]
@@ -192,10 +212,10 @@ mod tests {
                 .chars()
                 .map(|digit| char::from(b'a' + digit as u8 % 26))
                 .collect();
-            shapes.learn(name.as_bytes(), true, 100);
+            shapes.learn(&Key::new(name.clone().into(), name.as_bytes()), true, 100);
         }
         assert_eq!(
-            shapes.guess(b"zzz"),
+            shapes.guess(&key(b"zzz")),
             Guess {
                 text: true,
                 bytes: 400,
@@ -207,12 +227,12 @@ mod tests {
     #[test]
     fn a_giant_is_forgotten_slowly() {
         let mut shapes = Shapes::default();
-        shapes.learn(b"k:1", true, 1_000_000);
-        shapes.learn(b"k:2", true, 10);
-        assert!(shapes.guess(b"k:3").bytes > 900_000);
+        shapes.learn(&key(b"k:1"), true, 1_000_000);
+        shapes.learn(&key(b"k:2"), true, 10);
+        assert!(shapes.guess(&key(b"k:3")).bytes > 900_000);
         for _ in 0..10_000 {
-            shapes.learn(b"k:4", true, 10);
+            shapes.learn(&key(b"k:4"), true, 10);
         }
-        assert!(shapes.guess(b"k:3").bytes < 2_000);
+        assert!(shapes.guess(&key(b"k:3")).bytes < 2_000);
     }
 }

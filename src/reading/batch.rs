@@ -276,6 +276,33 @@ impl Batch {
         }
     }
 
+    /// Takes the strings of an MGET that have come, one after the other.
+    pub(crate) fn take_texts(
+        &mut self,
+        connection: &mut Connection,
+        answers: &mut Vec<Answer>,
+    ) -> Result<(), Lost> {
+        let Some(run) = self.runs.get(self.run) else {
+            return Ok(());
+        };
+        let plain = !self.void && self.unsure.is_empty() && self.held.is_empty();
+        if !plain || !run.is(Column::Text) {
+            return Ok(());
+        }
+        let (rows, base) = (run.rows, run.base);
+        while self.row < rows
+            && let Some(span) = connection.bulk()?
+        {
+            answers.push(self.found(base + self.row, span));
+            self.row += 1;
+        }
+        if self.row >= rows {
+            self.row = 0;
+            self.run += 1;
+        }
+        Ok(())
+    }
+
     /// Takes one token of the answer.
     pub(crate) fn accept(&mut self, token: Token, connection: &Connection) -> Result<Answer, Lost> {
         let Some(run) = self.runs.get(self.run) else {

@@ -47,6 +47,8 @@ impl Pile {
 pub(crate) struct Waiting {
     limits: Limits,
     ready: VecDeque<Batch>,
+    /// Keys of those batches.
+    ready_keys: usize,
     /// Keys of shapes that nothing is known of.
     strangers: VecDeque<Key>,
     inspect: Pile,
@@ -61,6 +63,7 @@ impl Waiting {
         Self {
             limits,
             ready: VecDeque::new(),
+            ready_keys: 0,
             strangers: VecDeque::new(),
             inspect: Pile::default(),
             weigh: Pile::default(),
@@ -72,8 +75,7 @@ impl Waiting {
 
     /// Keys that wait.
     pub(crate) fn len(&self) -> usize {
-        let ready: usize = self.ready.iter().map(|batch| batch.keys.len()).sum();
-        ready
+        self.ready_keys
             + self.strangers.len()
             + self.inspect.keys.len()
             + self.weigh.keys.len()
@@ -100,6 +102,7 @@ impl Waiting {
         if !pile.keys.is_empty()
             && (pile.bytes + bytes > self.limits.bytes || pile.keys.len() >= most)
         {
+            self.ready_keys += pile.keys.len();
             self.ready.push_back(pile.take(road));
         }
         if pile.keys.is_empty() {
@@ -111,8 +114,7 @@ impl Waiting {
     }
 
     /// A key joins the pile of the road that is guessed for it, or the strangers.
-    pub(crate) fn add_guessed(&mut self, key: Key, shapes: &Shapes, carriage: Carriage) {
-        let guess = shapes.guess(&key.name);
+    pub(crate) fn add_guessed(&mut self, key: Key, guess: Guess, carriage: Carriage) {
         if !guess.known {
             return self.strangers.push_back(key);
         }
@@ -127,7 +129,7 @@ impl Waiting {
             let Some(key) = self.strangers.pop_front() else {
                 break;
             };
-            let guess = shapes.guess(&key.name);
+            let guess = shapes.guess(&key);
             if guess.known {
                 let bytes = cost(guess, &key);
                 self.add(key, road(guess, carriage), bytes);
@@ -152,17 +154,20 @@ impl Waiting {
     pub(crate) fn retry(&mut self, key: Key, road: Road, failed: u32) {
         let mut batch = Batch::new(road, vec![key], RETRY_BYTES);
         batch.failed = failed;
+        self.ready_keys += 1;
         self.ready.push_back(batch);
     }
 
     /// A batch whose answers did not count.
     pub(crate) fn again(&mut self, batch: Batch) {
+        self.ready_keys += batch.keys.len();
         self.ready.push_front(batch);
     }
 
     /// The next batch: a full one, or where `partial` is wanted the fullest there is.
     pub(crate) fn next(&mut self, partial: bool) -> Option<Batch> {
         if let Some(batch) = self.ready.pop_front() {
+            self.ready_keys -= batch.keys.len();
             return Some(batch);
         }
         let limits = self.limits;
@@ -194,6 +199,7 @@ impl Waiting {
             (Road::Payloads, &mut self.payloads),
         ];
         let rest = piles.into_iter().map(|(road, pile)| pile.take(road));
+        self.ready_keys = 0;
         let batches = self.ready.drain(..).chain(rest);
         let keys = batches.flat_map(|batch| batch.keys);
         keys.chain(self.strangers.drain(..)).collect()

@@ -32,7 +32,7 @@ use crate::reading::{
     Answer, BATCH_BYTES, BATCH_KEYS, Batch, LONG, LONG_EXTRA, Limits, Road, Waiting, batch_keys,
 };
 use crate::retry::Backoff;
-use crate::shape::Shapes;
+use crate::shape::{self, Shapes};
 use crate::slots::slot;
 use crate::stats::Wait;
 use crate::transform::Rename;
@@ -275,7 +275,8 @@ impl ReadLane {
     fn take_in(&mut self, keys: Vec<Key>, pipes: &mut [ReadPipe]) {
         let carriage = self.carriage();
         let by_type = self.context.copies_by_type();
-        for key in keys {
+        for mut key in keys {
+            shape::look(&mut key);
             let place = match pipes.len() {
                 1 => 0,
                 _ => self.place(&key, pipes),
@@ -286,8 +287,9 @@ impl ReadLane {
                 continue;
             };
             let bytes = key.name.len() + 64;
-            match self.first(&key, by_type) {
-                First::Nothing => pipe.waiting.add_guessed(key, &self.shapes, carriage),
+            let guess = self.shapes.guess(&key);
+            match self.first(&key, by_type, guess) {
+                First::Nothing => pipe.waiting.add_guessed(key, guess, carriage),
                 First::ByType => self.by_type.push(key),
                 First::Inspect => pipe.waiting.add(key, Road::Inspect, bytes),
                 First::Weigh => pipe.waiting.add(key, Road::Weigh, bytes),
@@ -366,6 +368,12 @@ impl ReadLane {
                 continue;
             }
             head.skip(&mut pipe.connection);
+            if pipe.prepaid.is_none() {
+                head.take_texts(&mut pipe.connection, &mut pipe.answers)?;
+                if head.is_done() {
+                    continue;
+                }
+            }
             let Some(token) = pipe.connection.token()? else {
                 let streaming = head.is_streaming();
                 let partial = pipe.connection.partial();
@@ -456,7 +464,8 @@ impl ReadLane {
             singly: batch_keys(&self.context.flow).1,
             bytes: BATCH_BYTES,
         };
-        let window = Window::new(self.context.flow.pipeline, self.keys);
+        let mut window = Window::new(self.context.flow.pipeline, self.keys);
+        window.is_as_far_as(connection.round_trip());
         Ok(ReadPipe::new(
             node,
             connection,

@@ -4,7 +4,8 @@
 //! comes, where decoding it whole would begin again with every piece that arrives, and a token takes a fifth of the time.
 //! All else is decoded by the `redis-protocol` crate.
 
-use bytes::{Bytes, BytesMut};
+use bytes::buf::Limit;
+use bytes::{BufMut, Bytes, BytesMut};
 use redis_protocol::resp2;
 use redis_protocol::resp3;
 
@@ -60,11 +61,15 @@ pub(crate) struct Incoming {
     pooled: bool,
     chunks: Chunks,
     position: usize,
+    /// Bytes of the last value, with its header, where it was a long one.
+    stride: usize,
     resp3: bool,
 }
 
 /// With less room than this, a read would be too small to be worth its system call.
 const ROOM: usize = 16 * 1024;
+/// What is read beyond the end of a long value: what stands between two, and the length of the next one.
+const BEYOND: usize = 1024;
 
 impl Incoming {
     pub(crate) fn new() -> Self {
@@ -73,6 +78,7 @@ impl Incoming {
             pooled: false,
             chunks: Chunks::default(),
             position: 0,
+            stride: 0,
             resp3: false,
         }
     }
@@ -122,6 +128,18 @@ impl Incoming {
         count
     }
 
+    /// The next token, if it is a value that has come whole: what most of a batch's answer is made of.
+    pub(crate) fn bulk(&mut self) -> Result<Option<Span>, Lost> {
+        match self.buffer.get(self.position..) {
+            Some([b'$', b'0'..=b'9', ..]) => {}
+            _ => return Ok(None),
+        }
+        match self.value()? {
+            Some(Token::Bulk(span)) => Ok(Some(span)),
+            _ => Ok(None),
+        }
+    }
+
     fn header(&mut self, each: usize) -> Result<Option<Token>, Lost> {
         let Some((length, bytes)) = self.prefix()? else {
             return Ok(None);
@@ -145,6 +163,8 @@ impl Incoming {
         let end = start.saturating_add(len);
         match self.buffer.get(end..end.saturating_add(2)) {
             Some(b"\r\n") => {
+                let whole = header + len + 2;
+                self.stride = if len < ROOM { 0 } else { whole };
                 self.position = end + 2;
                 Ok(Some(Token::Bulk(Span { start, len })))
             }
@@ -153,9 +173,27 @@ impl Incoming {
         }
     }
 
-    /// The number behind the kind, and the bytes up to the end of its line.
+    /// The number behind the kind, and the bytes up to the end of its line. Most numbers have up to three digits.
     fn prefix(&self) -> Result<Option<(i64, usize)>, Lost> {
         let rest = self.buffer.get(self.position..).unwrap_or_default();
+        let digit = |byte: &u8| i64::from(byte.wrapping_sub(b'0'));
+        match rest {
+            [_, one, b'\r', b'\n', ..] if one.is_ascii_digit() => Ok(Some((digit(one), 4))),
+            [_, ten, one, b'\r', b'\n', ..] if ten.is_ascii_digit() && one.is_ascii_digit() => {
+                Ok(Some((digit(ten) * 10 + digit(one), 5)))
+            }
+            [_, hundred, ten, one, b'\r', b'\n', ..]
+                if [hundred, ten, one].into_iter().all(u8::is_ascii_digit) =>
+            {
+                let number = digit(hundred) * 100 + digit(ten) * 10 + digit(one);
+                Ok(Some((number, 6)))
+            }
+            _ => Self::number(rest),
+        }
+    }
+
+    /// [`Incoming::prefix`] of any number.
+    fn number(rest: &[u8]) -> Result<Option<(i64, usize)>, Lost> {
         let mut number: i64 = 0;
         let mut negative = false;
         for (place, byte) in rest.iter().enumerate().skip(1) {
@@ -273,17 +311,32 @@ impl Incoming {
         self.buffer.capacity() - self.buffer.len() < ROOM
     }
 
-    /// The buffer with room for the next read: for the whole of a value that has begun.
-    pub(crate) fn room(&mut self) -> &mut BytesMut {
+    /// The buffer with room for the next read, for the whole of a value that has begun. Of long values the read ends soon
+    /// after the value does, or one as long as the last would: the beginning of the next one would have to be moved to another buffer.
+    pub(crate) fn room(&mut self) -> Limit<&mut BytesMut> {
         let partial = self.partial();
         let whole = partial.map_or(0, |length| self.position + length + 32);
         let fits = whole <= self.buffer.capacity();
         // The end of a long value is not worth moving its beginning.
         let ends_here = fits && partial.is_some_and(|length| length >= ROOM);
-        if !fits || (self.is_crowded() && !ends_here) {
-            self.move_to(whole.max(self.buffer.len() + ROOM));
+        // One that is likely to come next, and as long as the last, has a buffer for itself.
+        let begins = partial.is_none() && self.stride > self.buffer.capacity() - self.position;
+        if !fits || begins || (self.is_crowded() && !ends_here) {
+            self.move_to(whole.max(self.buffer.len() + ROOM.max(self.stride)));
         }
-        &mut self.buffer
+        let held = self.buffer.len() - self.position;
+        let limit = match partial {
+            Some(length) if length >= ROOM => self.end_of(length).saturating_sub(held) + BEYOND,
+            _ if self.stride > 0 => self.stride.saturating_sub(held) + BEYOND,
+            _ => usize::MAX,
+        };
+        (&mut self.buffer).limit(limit)
+    }
+
+    /// Bytes of the value of this length that has begun to arrive, with its header and its end.
+    fn end_of(&self, length: usize) -> usize {
+        let header = self.prefix().ok().flatten().map_or(0, |(_, bytes)| bytes);
+        header + length + 2
     }
 
     /// Moves what is not released to a buffer of at least `bytes`.
@@ -317,7 +370,13 @@ mod tests {
         let mut seen = Vec::new();
         for piece in input.chunks(step) {
             incoming.buffer.extend_from_slice(piece);
-            while let Some(token) = incoming.token().expect("valid") {
+            loop {
+                while let Some(span) = incoming.bulk().expect("valid") {
+                    seen.push(format!("bulk {}", incoming.bytes(span).escape_ascii()));
+                }
+                let Some(token) = incoming.token().expect("valid") else {
+                    break;
+                };
                 seen.push(match token {
                     Token::Bulk(span) => format!("bulk {}", incoming.bytes(span).escape_ascii()),
                     Token::Simple(span) => {

@@ -49,9 +49,13 @@ impl ReadLane {
                     } else {
                         payload::kind(&value)
                     };
-                    tally.add(stored.map(Kind::of).unwrap_or_default(), value.len() as u64);
-                    let text = stored == Some(b"string");
-                    self.shapes.learn(&key.name, text, value.len());
+                    let counted = match stored {
+                        Some(_) if found.text => Kind::String,
+                        stored => stored.map(Kind::of).unwrap_or_default(),
+                    };
+                    tally.add(counted, value.len() as u64);
+                    let text = counted == Kind::String;
+                    self.shapes.learn(&key, text, value.len());
                     if text && !found.text && self.carriage() != Carriage::Dump {
                         // Taken for something else: a string crosses all versions as what it is.
                         self.look_again(pipe, &head, key, Road::Texts, value.len());
@@ -136,7 +140,7 @@ impl ReadLane {
                 entries.push(self.entry(key, None, value, None));
             }
             Answer::NoText(_) => {
-                self.shapes.learn_no_text(&key.name);
+                self.shapes.learn_no_text(&key);
                 if self.context.copies_by_type() {
                     if self.rename.needs_type() {
                         pipe.waiting.add(key, Road::Inspect, DOUBTED);
@@ -288,9 +292,9 @@ impl ReadLane {
             && memory > limit.get()
             && (kind.is_some() || !self.rename.needs_type())
         {
-            let text = self.shapes.guess(&key.name).text;
+            let text = self.shapes.guess(&key).text;
             let bytes = usize::try_from(memory).unwrap_or(usize::MAX);
-            self.shapes.learn(&key.name, text, bytes);
+            self.shapes.learn(&key, text, bytes);
             if let Some(follow) = &self.context.follow {
                 follow.changed.hold(&key);
             }
@@ -300,7 +304,7 @@ impl ReadLane {
         if self.context.copies_by_type() && known.is_some_and(|kind| kind != b"string") {
             return Some(self.ticket(key, known));
         }
-        let guess = self.shapes.guess(&key.name);
+        let guess = self.shapes.guess(&key);
         let bytes = usize::try_from(guess.bytes).unwrap_or(LONG);
         if head.asking {
             // The node that was asked for it is asked for it again.
@@ -314,7 +318,7 @@ impl ReadLane {
         } else if head.road == Road::Weigh {
             pipe.waiting.add(key, Road::Payloads, bytes);
         } else {
-            pipe.waiting.add_guessed(key, &self.shapes, self.carriage());
+            pipe.waiting.add_guessed(key, guess, self.carriage());
         }
         None
     }
@@ -331,11 +335,11 @@ impl ReadLane {
 
     /// What a key is to be at the target.
     fn entry(&self, key: Key, kind: Option<&[u8]>, value: Value, expiry: Option<Millis>) -> Entry {
-        let source = key.name.clone();
+        let origin = (!self.rename.is_identity()).then(|| Box::new(key.name.clone()));
         let key = self.target_key(key, kind);
         Entry {
-            origin: (!self.rename.is_identity()).then(|| Box::new(source)),
             key,
+            origin,
             value,
             expiry,
         }

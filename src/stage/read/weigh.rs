@@ -7,6 +7,7 @@ use crate::config::Carriage;
 use crate::entry::Key;
 use crate::queue::Lease;
 use crate::reading::{Batch, Road};
+use crate::shape::Guess;
 
 /// What is looked at of a key before it is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +45,7 @@ impl ReadLane {
     }
 
     /// What is looked at of a key before it is read.
-    pub(super) fn first(&self, key: &Key, by_type: bool) -> First {
+    pub(super) fn first(&self, key: &Key, by_type: bool, guess: Guess) -> First {
         let Inspection { big_key, .. } = self.inspection;
         let looks = big_key.is_some() || by_type;
         if self.inspection.is_needed(key) || (looks && self.rename.needs_type()) {
@@ -53,7 +54,6 @@ impl ReadLane {
         if big_key.is_none() && !by_type {
             return First::Nothing;
         }
-        let guess = self.shapes.guess(&key.name);
         let text = guess.text && self.carriage() != Carriage::Dump;
         match guess.known {
             true if !text && by_type => First::ByType,

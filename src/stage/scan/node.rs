@@ -205,10 +205,7 @@ impl NodeScan {
                     left = Some(keys);
                     spans.reserve(keys);
                 }
-                Token::Bulk(span) if left.is_some() => {
-                    spans.push(span);
-                    left = left.map(|left| left.saturating_sub(1));
-                }
+                Token::Bulk(span) if left.is_some() => spans.push(span),
                 Token::Error(span) => {
                     let error = String::from_utf8_lossy(connection.bytes(span)).into_owned();
                     connection.release();
@@ -216,7 +213,13 @@ impl NodeScan {
                 }
                 other => return Err(Lost::Protocol(format!("unexpected {other:?} in SCAN")).into()),
             }
-            if left == Some(0) {
+            while let Some(count) = left
+                && spans.len() < count
+                && let Some(span) = connection.bulk()?
+            {
+                spans.push(span);
+            }
+            if left == Some(spans.len()) {
                 let released = connection.release();
                 let keys = spans.iter().map(|span| span.slice(&released)).collect();
                 return Ok(Page {

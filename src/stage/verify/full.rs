@@ -116,6 +116,8 @@ impl FullLane {
         let retry = self.context.flow.read_retry;
         let mut source = self.source.link.open().await?;
         let mut target = self.target.link.open().await?;
+        self.source.is_as_far_as(source.round_trip());
+        self.target.is_as_far_as(target.round_trip());
         loop {
             self.fill(&mut source, &mut target);
             let other = self.target.holds();
@@ -181,7 +183,8 @@ impl FullLane {
                 let bytes = key.name.len() + 64;
                 self.waiting.add(key, Road::Inspect, bytes);
             } else {
-                self.waiting.add_guessed(key, &self.shapes, Carriage::Auto);
+                let guess = self.shapes.guess(&key);
+                self.waiting.add_guessed(key, guess, Carriage::Auto);
             }
         }
     }
@@ -234,8 +237,7 @@ impl FullLane {
         } else {
             let names = batch.keys.iter().map(|key| Key {
                 name: self.target_name(key, None),
-                road: key.road,
-                mark: key.mark,
+                ..key.clone()
             });
             let twin = Batch::new(batch.road, names.collect(), batch.bytes);
             self.target.ask(number, twin, target);
@@ -279,7 +281,7 @@ impl FullLane {
         let seen = sheet.source.looks.into_iter().zip(sheet.target.looks);
         for (key, (source, target)) in sheet.keys.into_iter().zip(seen) {
             if let Look::Held(held) = source {
-                self.shapes.learn(&key.name, held.text, held.len);
+                self.shapes.learn(&key, held.text, held.len);
             }
             match (source, target) {
                 (Look::Gone, _) => settled += 1,
@@ -323,7 +325,8 @@ impl FullLane {
             } else if needs_type {
                 self.doubt(key, Some(&kind), 0);
             } else {
-                self.waiting.add_guessed(key, &self.shapes, Carriage::Auto);
+                let guess = self.shapes.guess(&key);
+                self.waiting.add_guessed(key, guess, Carriage::Auto);
             }
         }
         self.context.stats.compared(settled);
