@@ -33,6 +33,7 @@ clean_up() {
   local status=$? pid
   trap - EXIT
   for pid in "${servers[@]}"; do kill "$pid" 2>/dev/null || true; done
+  wait
   if [[ -e $folder/installed ]]; then dpkg --purge riot >/dev/null 2>&1 || true; fi
   rm -rf "$folder"
   exit "$status"
@@ -59,13 +60,13 @@ source=$(free_port 7301)
 server "$source"
 target=$(free_port $((source + 1)))
 server "$target"
-for kind in 'SET greeting hello' 'SET passing x PX 3600000' 'HSET user name ann age 7' 'RPUSH queue a b c' 'ZADD ranks 1 a 2 b' \
-  'SADD set a b' 'XADD events * field value'; do
-  # shellcheck disable=SC2086 # each word is one of the command's
-  redis-cli -p "$source" $kind >/dev/null
-done
-for number in $(seq 2000); do echo "SET key:$number value:$number"; done | redis-cli -p "$source" >/dev/null
+{
+  printf '%s\n' 'SET greeting hello' 'SET passing x PX 3600000' 'HSET user name ann age 7' 'RPUSH queue a b c' 'ZADD ranks 1 a 2 b' \
+    'SADD set a b' 'XADD events * field value'
+  for number in $(seq 2000); do echo "SET key:$number value:$number"; done
+} | redis-cli -p "$source" >/dev/null
 keys=$(redis-cli -p "$source" DBSIZE)
+[[ $keys == 2007 ]] || fail "the source has $keys keys"
 
 # copies CHROOT WORDS...: riot copies everything there, names being looked up in a hosts file, and a whole comparison finds nothing.
 copies() {
@@ -121,9 +122,10 @@ install -m 600 /usr/share/doc/riot/examples/riot.env /etc/riot/example.env
 systemd-analyze verify riot@example.service
 systemd-analyze security --offline=yes --threshold=20 --no-pager riot@example.service | tail -n 1
 for name in riot riot-redis; do
-  bash -c ". /usr/share/bash-completion/completions/$name; complete -p $name" || fail "bash does not complete $name"
-  zsh -fc "autoload -U compinit; compinit -D; print zsh: \$_comps[$name]; (( \$+_comps[$name] ))" || fail "zsh does not complete $name"
-  HOME=$folder fish --no-config --command "complete -C '$name rep'" | grep replicate || fail "fish does not complete $name"
+  bash -c '. "/usr/share/bash-completion/completions/$1"; complete -p "$1"; COMP_WORDS=("$1" rep) COMP_CWORD=1
+    _riot "$1" rep "$1"; [[ ${COMPREPLY[*]} == replicate ]]' bash "$name" || fail "bash does not complete $name"
+  zsh -fc "autoload -U compinit; compinit -D; print zsh: $name \$_comps[$name]; (( \$+_comps[$name] ))" || fail "zsh does not complete $name"
+  HOME=$folder fish --command "complete -C '$name rep'" | grep replicate || fail "fish does not complete $name"
 done
 for page in docs/man/*.1 riot-redis.1; do
   page=$(basename "$page" .1)
@@ -131,7 +133,7 @@ for page in docs/man/*.1 riot-redis.1; do
   # a container's dpkg may be told to leave manuals out
   grep -rq 'path-exclude.*/man' /etc/dpkg || fail "no man page $page"
 done
-dpkg --listfiles riot | sort >"$folder/files"
+dpkg --listfiles riot | grep -v '^/[.]$' >"$folder/files"
 dpkg --purge riot
 rm "$folder/installed"
 while read -r path; do
