@@ -58,7 +58,7 @@ clean_up() {
   local status=$? pid
   trap - EXIT INT TERM
   for pid in "$folder"/*.pid; do
-    [[ -e $pid ]] && kill "$(<"$pid")" 2>/dev/null || true
+    if [[ -e $pid ]]; then kill "$(<"$pid")" 2>/dev/null || true; fi
   done
   rm -rf "$folder"
   exit "$status"

@@ -66,7 +66,7 @@ install -m 644 docs/man/*.1 "$shared/man"
 "$riot" generate-completion elvish >"$shared/completions/riot.elv"
 "$riot" generate-completion powershell >"$shared/completions/riot.ps1"
 for target in "${targets[@]}"; do
-  packaging/licences.py "$target" >"$shared/$target.licences"
+  packaging/crates.py licences "$target" >"$shared/$target.licences"
 done
 
 for target in "${targets[@]}"; do
@@ -84,8 +84,7 @@ for target in "${targets[@]}"; do
   step "riot-$version-$target.deb"
   packaging/deb.sh "$folder" "$version" "$dist"
   step "riot-$target.cdx.json"
-  cargo cyclonedx --quiet --format json --spec-version 1.5 --target "$target" --override-filename "sbom-$target"
-  mv "sbom-$target.json" "$dist/riot-$target.cdx.json"
+  packaging/crates.py sbom "$target" >"$dist/riot-$target.cdx.json"
 done
 
 step "riot-$version-image.tar"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What can be said of packages and workflows without building anything: the scripts' syntax, the man pages' form, the systemd unit,
+# What can be said of packages and workflows without building anything: the scripts, the man pages' form, the systemd unit,
 # the workflows, the licences and versions of the crates.
 #   packaging/check.sh             with the tools that are there; the others are named
 #   packaging/check.sh --install   installs what is missing first (root, apt; Go and cargo for the rest)
@@ -22,6 +22,7 @@ if [[ -n $install ]]; then
   need_cargo
   need_linker
   if ! command -v mandoc >/dev/null; then apt_install mandoc; fi
+  if ! command -v shellcheck >/dev/null; then apt_install shellcheck; fi
   if ! command -v systemd-analyze >/dev/null; then apt_install systemd; fi
   if ! command -v python3 >/dev/null; then apt_install python3; fi
   need_actionlint
@@ -39,6 +40,7 @@ there() {
 echo "scripts"
 for script in packaging/*.sh tests/*.sh docs/*.sh; do bash -n "$script"; done
 for script in .ci/run packaging/debian/p*; do sh -n "$script"; done
+if there shellcheck; then shellcheck --external-sources packaging/*.sh tests/*.sh docs/*.sh .ci/run packaging/debian/p*; fi
 if there python3; then
   for script in packaging/*.py; do
     python3 -c 'import ast, sys; ast.parse(open(sys.argv[1]).read(), sys.argv[1])' "$script"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # One .deb of the folder that the .tar.gz is made of: packaging/deb.sh FOLDER VERSION DIST. The folder's name ends with the target.
-# $SOURCE_DATE_EPOCH is the time of everything in it.
+# $SOURCE_DATE_EPOCH is the time of everything in it; $DEBFULLNAME and $DEBEMAIL are who publishes it.
 set -euo pipefail
 folder=$1 version=$2 dist=$3
 here=$(dirname "$0")
@@ -37,7 +37,8 @@ packed "$folder/LICENSES-OF-CRATES" usr/share/doc/riot/LICENSES-OF-CRATES.gz
 packed "$folder/CHANGELOG.md" usr/share/doc/riot/CHANGELOG.md.gz
 packed "$folder/README.md" usr/share/doc/riot/README.md.gz
 
-maintainer='riot maintainers <maintainers@riot.invalid>'
+# Of a package that nobody publishes the address is one that cannot exist.
+maintainer="${DEBFULLNAME:-riot maintainers} <${DEBEMAIL:-maintainers@riot.invalid}>"
 gzip -9nc >"$root/usr/share/doc/riot/changelog.gz" <<END
 riot ($version) stable; urgency=medium
 

@@ -1,5 +1,6 @@
 # Sourced by the scripts here: the tools that packages are built and checked with, each in the version that is written here, in
 # the folder $tools. tests/prepare.sh is sourced before.
+# shellcheck shell=bash disable=SC2034,SC2154 # of what is set here and there, the other is the scripts'
 
 zigbuild_version=0.24.0
 ziglang_version=0.17.1

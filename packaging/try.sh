@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # Tries what packaging/build.sh has put into dist/: the static binaries in an empty root folder and between two real servers, that of
-# the other architecture under qemu; the .deb installed and removed again; the image as the user that it names.
+# the other architecture under qemu; the SBOM against what the binary names; the .deb installed, its unit, man pages and completions
+# asked for, and purged again; the image as the user that it names.
 #   packaging/try.sh
-# Root, on Debian: it installs what it needs and does not find (redis-server, qemu-user-static, skopeo, lintian).
+# Root, on Debian: it installs what it needs and does not find (redis-server, qemu-user-static, skopeo, lintian,
+# systemd, man-db, zsh, fish).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tests/prepare.sh
@@ -19,6 +21,9 @@ need qemu-aarch64-static qemu-user-static
 need skopeo skopeo
 need lintian lintian
 need man man-db
+need systemd-analyze systemd
+need zsh zsh
+need fish fish
 
 dist=$PWD/dist
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)
@@ -28,6 +33,7 @@ clean_up() {
   local status=$? pid
   trap - EXIT
   for pid in "${servers[@]}"; do kill "$pid" 2>/dev/null || true; done
+  wait
   if [[ -e $folder/installed ]]; then dpkg --purge riot >/dev/null 2>&1 || true; fi
   rm -rf "$folder"
   exit "$status"
@@ -54,13 +60,13 @@ source=$(free_port 7301)
 server "$source"
 target=$(free_port $((source + 1)))
 server "$target"
-for kind in 'SET greeting hello' 'SET passing x PX 3600000' 'HSET user name ann age 7' 'RPUSH queue a b c' 'ZADD ranks 1 a 2 b' \
-  'SADD set a b' 'XADD events * field value'; do
-  # shellcheck disable=SC2086 # each word is one of the command's
-  redis-cli -p "$source" $kind >/dev/null
-done
-for number in $(seq 2000); do echo "SET key:$number value:$number"; done | redis-cli -p "$source" >/dev/null
+{
+  printf '%s\n' 'SET greeting hello' 'SET passing x PX 3600000' 'HSET user name ann age 7' 'RPUSH queue a b c' 'ZADD ranks 1 a 2 b' \
+    'SADD set a b' 'XADD events * field value'
+  for number in $(seq 2000); do echo "SET key:$number value:$number"; done
+} | redis-cli -p "$source" >/dev/null
 keys=$(redis-cli -p "$source" DBSIZE)
+[[ $keys == 2007 ]] || fail "the source has $keys keys"
 
 # copies CHROOT WORDS...: riot copies everything there, names being looked up in a hosts file, and a whole comparison finds nothing.
 copies() {
@@ -89,6 +95,16 @@ for target_name in x86_64 aarch64; do
   fi
   chroot --userspec=65532:65532 "$root" "${words[@]}" --version
   copies "$root" "${words[@]}"
+  step "the SBOM of $target_name"
+  # A panic names its file, so the binary names most of its crates.
+  grep --text --only-matching --extended-regexp '/registry/src/[^/]+/[^/]+/' "$folder/$name/riot" | cut -d / -f 5 | sort -u >"$folder/named"
+  python3 - "$dist/riot-$target_name-unknown-linux-musl.cdx.json" "$folder/named" <<'END' || fail "the SBOM"
+import json, sys
+components = {f"{one['name']}-{one['version']}" for one in json.load(open(sys.argv[1]))["components"]}
+named = set(open(sys.argv[2]).read().split())
+print(f"{len(components)} crates, among them all {len(named)} that the binary names")
+assert named and named <= components, named - components
+END
 done
 
 step "the .deb"
@@ -101,19 +117,29 @@ touch "$folder/installed"
 dpkg -i "$dist/riot_${version}_$(dpkg --print-architecture).deb"
 riot --version
 riot-redis replicate --no-verify "127.0.0.1:$source" "127.0.0.1:$target" >/dev/null
-[[ -f /lib/systemd/system/riot@.service && $(stat -c %a /etc/riot) == 700 ]] || fail "the unit, or /etc/riot"
+[[ $(stat -c %a /etc/riot) == 700 ]] || fail "/etc/riot"
+install -m 600 /usr/share/doc/riot/examples/riot.env /etc/riot/example.env
+systemd-analyze verify riot@example.service
+systemd-analyze security --offline=yes --threshold=20 --no-pager riot@example.service | tail -n 1
 for name in riot riot-redis; do
-  bash -c ". /usr/share/bash-completion/completions/$name; complete -p $name" || fail "bash does not complete $name"
+  bash -c '. "/usr/share/bash-completion/completions/$1"; complete -p "$1"; COMP_WORDS=("$1" rep) COMP_CWORD=1
+    _riot "$1" rep "$1"; [[ ${COMPREPLY[*]} == replicate ]]' bash "$name" || fail "bash does not complete $name"
+  zsh -fc "autoload -U compinit; compinit -D; print zsh: $name \$_comps[$name]; (( \$+_comps[$name] ))" || fail "zsh does not complete $name"
+  HOME=$folder fish --command "complete -C '$name rep'" | grep replicate || fail "fish does not complete $name"
 done
-if ! man --where riot-replicate 2>/dev/null; then
+for page in docs/man/*.1 riot-redis.1; do
+  page=$(basename "$page" .1)
+  man --where "$page" && continue
   # a container's dpkg may be told to leave manuals out
-  grep -rq 'path-exclude.*/man' /etc/dpkg || fail "no man page"
-fi
+  grep -rq 'path-exclude.*/man' /etc/dpkg || fail "no man page $page"
+done
+dpkg --listfiles riot | grep -v '^/[.]$' >"$folder/files"
 dpkg --purge riot
 rm "$folder/installed"
-for path in /usr/bin/riot /usr/bin/riot-redis /etc/riot /lib/systemd/system/riot@.service; do
-  [[ ! -e $path && ! -L $path ]] || fail "$path is still there"
-done
+while read -r path; do
+  # what is left are folders that other packages have, too
+  [[ ! -e $path && ! -L $path ]] || dpkg --search "$path" >/dev/null || fail "$path is still there"
+done <"$folder/files"
 
 step "the image"
 archive=oci-archive:$dist/riot-$version-image.tar

@@ -1,4 +1,5 @@
 # Sourced by the scripts: installs what is missing, and only that.
+# shellcheck shell=bash
 
 apt_updated=
 apt_install() {
@@ -25,6 +26,7 @@ apt_install() {
 
 need_cargo() {
   if ! command -v cargo >/dev/null && [[ -r ${CARGO_HOME:-$HOME/.cargo}/env ]]; then
+    # shellcheck source=/dev/null
     . "${CARGO_HOME:-$HOME/.cargo}/env"
   fi
   if ! command -v cargo >/dev/null; then
