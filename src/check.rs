@@ -187,7 +187,7 @@ async fn look<'a>(
     let looked = async {
         // No right is asked for: each that is missing is to be told by itself.
         let stats = Arc::new(Stats::new(false));
-        let found = reach(endpoint, Needs::default(), &config.flow, &stats).await?;
+        let found = reach(endpoint, Needs::default(), &config.flow, &stats, None).await?;
         let most = Plan {
             compared: compared_at_most(config),
             ..plan(config, endpoint.side, needs, &found)

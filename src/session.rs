@@ -6,6 +6,7 @@ mod needs;
 mod pick_up;
 mod refuse;
 mod sides;
+mod together;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -20,6 +21,9 @@ pub(crate) use self::needs::{source_needs, target_needs};
 use self::pick_up::pick_up;
 pub(crate) use self::refuse::{left_behind, refuse_in_clusters, refuse_same_database};
 pub(crate) use self::sides::{Found, reach, used};
+pub use self::together::Together;
+pub(crate) use self::together::conclude;
+use self::together::{brake, counters};
 use crate::changed::Changed;
 use crate::clock::SAME;
 use crate::config::{self, Carriage, Config, Endpoint, Side};
@@ -37,7 +41,7 @@ use crate::stage::scan::{Ended, Purpose, ScanStage, Sieve};
 use crate::stage::verify::Terms;
 use crate::stage::{Context, read, write};
 use crate::state::State;
-use crate::stats::{Phase, Stats, Summary};
+use crate::stats::Phase;
 use crate::transform::Rename;
 use crate::types;
 
@@ -80,6 +84,8 @@ pub struct Session<'a> {
     pub target_profile: Profile,
     /// How a live run learns of changes.
     pub choice: Option<Choice>,
+    /// The run has several databases, of which this is one.
+    pub together: Option<Arc<Together>>,
 }
 
 impl<'a> Session<'a> {
@@ -89,30 +95,35 @@ impl<'a> Session<'a> {
         printer: &'a Printer,
         stop: &Stop,
         kept: Option<&State>,
+        together: Option<&Arc<Together>>,
     ) -> Result<Self, RunError> {
         let rename = Rename::new(
             &config.rewrite,
             config.source.database,
             config.target.database,
         );
-        let mut stats = Stats::new(config.console.latency);
-        if config.metrics.is_some() {
-            stats = stats.keeping_latency();
-        }
-        let stats = Arc::new(stats);
+        let (source, target) = (config.source.database, config.target.database);
+        let stats = together.map_or_else(|| counters(config), |all| all.stats.part(source, target));
+        let brake = together.map_or_else(|| brake(config), |all| all.brake.clone());
         let source = reach(
             &config.source,
             source_needs(config, &rename),
             &config.flow,
             &stats,
+            brake,
         )
         .await?;
-        show(printer, &config.source, &source.profile);
-        let target = reach(&config.target, target_needs(config), &config.flow, &stats).await?;
-        show(printer, &config.target, &target.profile);
+        if together.is_none() {
+            show(printer, &config.source, &source.profile);
+        }
+        let needs = target_needs(config);
+        let target = reach(&config.target, needs, &config.flow, &stats, None).await?;
+        if together.is_none() {
+            show(printer, &config.target, &target.profile);
+        }
         refuse_same_database(config, &source, &target)?;
         refuse_in_clusters(config, &source, &target, &rename)?;
-        if let Some(line) = left_behind(config, &source, &target) {
+        if let Some(line) = left_behind(config, &source, &target).filter(|_| together.is_none()) {
             printer.line(&line);
             stats.note(line);
         }
@@ -139,7 +150,14 @@ impl<'a> Session<'a> {
             .as_ref()
             .map(|live| Arc::new(follow(config, live, &source_profile, deals.0.clone())));
         let context = Context::new(stats.clone(), config.flow.clone(), stop.clone(), follow);
-        let context = Arc::new(context.tracked_by(track));
+        let shared = together.map(|all| all.shared.clone());
+        let context = Arc::new(context.sharing(shared).tracked_by(track));
+        if let Some(follow) = &context.follow
+            && together.is_some()
+            && target_profile.keys == Some(0)
+        {
+            follow.own_target();
+        }
         payloads_go(config, &context, &source_profile, &target_profile);
         for (side, profile) in [
             (Side::Source, &source_profile),
@@ -156,7 +174,9 @@ impl<'a> Session<'a> {
                 }
             }
             for line in &profile.warnings {
-                warn!("{line}");
+                if together.is_none_or(|all| all.tells(line)) {
+                    warn!("{line}");
+                }
             }
         }
         if context.clocks.shift().abs() > SAME {
@@ -164,7 +184,9 @@ impl<'a> Session<'a> {
                 "the servers' clocks differ by {} ms: expiries are corrected for it",
                 context.clocks.shift()
             );
-            warn!("{line}");
+            if together.is_none_or(|all| all.tells(&line)) {
+                warn!("{line}");
+            }
             stats.note(line);
         }
         stats.set_total_keys(source_profile.keys.filter(|_| takes_all(config)));
@@ -180,13 +202,29 @@ impl<'a> Session<'a> {
             source_profile,
             target_profile,
             choice,
+            together: together.cloned(),
         })
     }
 
     /// Enters a phase, and shows it.
     pub fn begin(&self, phase: Phase) {
         self.context.stats.enter(phase);
-        self.printer.start(self.context.stats.clone(), phase);
+        if self.together.is_none() {
+            self.printer.start(self.context.stats.clone(), phase);
+        }
+    }
+
+    /// The phase is over, and shown as it ended; that of several databases is over when it is in all of them.
+    pub fn end_phase(&self) {
+        if self.together.is_none() {
+            self.printer.finish_phase();
+        }
+    }
+
+    /// Whether this line is told: of several databases the first tells it.
+    #[must_use]
+    pub fn tells(&self, line: &str) -> bool {
+        self.together.as_ref().is_none_or(|all| all.tells(line))
     }
 
     /// The source's slots of what has these slots at the target.
@@ -389,75 +427,39 @@ impl<'a> Session<'a> {
         let done = tokio::select! {
             done = work => done,
             () = monitor.run(&self.context.clocks) => unreachable!("the monitor never ends"),
-            () = self.printer.run() => unreachable!("the printer never ends"),
+            () = self.beside() => unreachable!("what goes on beside never ends"),
             () = self.source.keep(period) => unreachable!("what is known is kept for ever"),
             () = self.target.keep(period) => unreachable!("what is known is kept for ever"),
-            () = keep_share(self.source.clone()) => unreachable!("a brake is kept for ever"),
         };
         monitor.last_look().await;
         done
     }
 
-    /// A live run leaves no gap open, no changed key behind, and no guarantee unproved unless that was accepted.
-    fn is_proved(&self, summary: &Summary) -> bool {
-        let (Some(live), Some(told)) = (&summary.live, &self.config.live) else {
-            return true;
-        };
-        live.open_gaps == 0
-            && live.waiting == 0
-            && (told.accept_unproven || live.unproven.is_empty())
-    }
-
-    /// What the run has cost the source's servers, where that was limited.
-    fn tell_share(&self) {
-        let Some(limit) = self.config.flow.source_cpu else {
-            return;
-        };
-        let readers = self.source.routes().readers();
-        let spent = readers
-            .iter()
-            .filter_map(|node| node.link().brake()?.spent());
-        if let Some(most) = spent.max_by(f64::total_cmp) {
-            self.context.stats.note(format!(
-                "the source spent {:.0} % of one core on this run (--source-cpu {}%)",
-                most * 100.0,
-                limit * 100.0
-            ));
+    /// What a run has once, however many databases.
+    async fn beside(&self) {
+        if self.together.is_some() {
+            return std::future::pending().await;
+        }
+        tokio::select! {
+            () = self.printer.run() => {}
+            () = keep_share(self.source.clone()) => {}
         }
     }
 
     /// The report, and what the run came to.
     pub fn close(&self, ended: Result<Ended, RunError>) -> Result<Outcome, RunError> {
-        let stats = &self.context.stats;
-        stats.enter(Phase::Done);
-        self.printer.finish_phase();
-        if self.config.flow.dry_run {
-            stats.note("dry run: nothing was written");
-        }
-        if matches!(ended, Ok(Ended::Early)) && !self.context.is_over_limit() {
-            stats.note("interrupted: not all keys were taken in");
-        }
-        if let Err(error) = &ended {
-            stats.note(format!("ended early: {error}"));
-        }
-        self.tell_share();
-        if tracing::enabled!(tracing::Level::DEBUG)
-            && let Some(waits) = stats.waits()
-        {
-            stats.note(waits);
-        }
-        let summary = stats.summary();
-        self.printer
-            .report(&summary, self.config.console.report)
-            .map_err(|error| RunError::Internal(format!("standard output: {error}")))?;
-        let ended = ended?;
-        let clean = summary.is_clean() && self.is_proved(&summary);
-        Ok(match ended {
-            Ended::Early if self.context.is_over_limit() => Outcome::Different,
-            Ended::Early => Outcome::Interrupted,
-            Ended::Complete if clean => Outcome::Equal,
-            Ended::Complete => Outcome::Different,
-        })
+        let readers = self.source.routes().readers();
+        let brakes = readers
+            .iter()
+            .filter_map(|node| node.link().brake().cloned());
+        let (config, context) = (self.config, &self.context);
+        conclude(
+            (config, self.printer),
+            &context.stats,
+            &brakes.collect::<Vec<_>>(),
+            context.is_over_limit(),
+            ended,
+        )
     }
 }
 

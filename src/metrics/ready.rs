@@ -10,12 +10,13 @@ pub(super) fn readiness(view: Option<&View>, limit: Duration) -> Result<&'static
     let Some(view) = view else {
         return Err("connecting".to_owned());
     };
-    let stats = &view.context.stats;
+    let stats = &view.stats;
     let (phase, counts) = (stats.phase(), stats.counts());
-    if view.context.has_failed() {
+    if view.contexts.iter().any(|context| context.has_failed()) {
         return Err("the run has failed".to_owned());
     }
-    if view.context.flow.dry_run && view.task != Task::Compare {
+    let dry = view.contexts.iter().any(|context| context.flow.dry_run);
+    if dry && view.task != Task::Compare {
         return Err("dry run: nothing is written".to_owned());
     }
     match view.task {
@@ -54,7 +55,7 @@ fn followed(
     counts: &Counts,
     limit: Duration,
 ) -> Result<&'static str, String> {
-    let live = &view.context.stats.live;
+    let live = &view.stats.live;
     let mut why = Vec::new();
     match phase {
         Phase::Connecting => why.push("connecting".to_owned()),
