@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use redis::{FromRedisValue, RedisError, Value};
 
-use crate::config::Endpoint;
+use crate::config::{Config, Endpoint, Side};
 use crate::error::RunError;
 use crate::server::{Control, Info, Needs, Profile, probe};
 
@@ -34,7 +34,7 @@ impl Census {
     /// Looks at a side, which is waited for as any other run waits; `named`: databases that have to be there.
     pub(crate) async fn take(
         endpoint: &Endpoint,
-        config: &crate::config::Config,
+        config: &Config,
         named: &BTreeSet<u32>,
     ) -> Result<Self, RunError> {
         let patience = config.flow.reconnect_timeout;
@@ -79,6 +79,11 @@ impl Census {
     pub(crate) fn absent(&self) -> Option<(u32, &str)> {
         let (number, why) = self.absent.first_key_value()?;
         Some((*number, why))
+    }
+
+    /// Which side it is.
+    pub(crate) fn side(&self) -> Side {
+        self.counter.endpoint.side
     }
 
     /// An error that names the side.

@@ -30,7 +30,8 @@ pub(super) fn report(summary: &Summary, format: ReportFormat) -> String {
 fn text(summary: &Summary) -> String {
     let mut lines = Vec::new();
     lines.push(keys_line(summary));
-    lines.extend(summary.databases.iter().map(database_line));
+    let databases = summary.databases.iter();
+    lines.extend(databases.map(|of| database_line(of, compares_alone(summary))));
     lines.push(speed_line(summary));
     let scanned = summary.scan_seconds <= 0.0 || summary.counts.scan_complete;
     let runs = summary.live.iter();
@@ -82,18 +83,20 @@ fn text(summary: &Summary) -> String {
 }
 
 fn keys_line(summary: &Summary) -> String {
-    let compared = summary.verified && !summary.copied;
-    counts_line(&summary.counts, compared)
+    counts_line(&summary.counts, compares_alone(summary))
+}
+
+fn compares_alone(summary: &Summary) -> bool {
+    summary.verified && !summary.copied
 }
 
 /// One of several databases: `db3 to db0: 12 keys: …`.
-fn database_line(of: &OfDatabase) -> String {
+fn database_line(of: &OfDatabase, compared: bool) -> String {
     let to = if of.target == of.source {
         String::new()
     } else {
         format!(" to db{}", of.target)
     };
-    let compared = of.counts.taken() == 0 && of.counts.compared > 0;
     let line = counts_line(&of.counts, compared);
     let differ = of.counts.differences.total();
     let differ = if differ > 0 {
