@@ -7,13 +7,13 @@ mod pick_up;
 mod refuse;
 mod sides;
 mod together;
+mod told;
 
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
-use tracing::warn;
 
 use self::by_type::payloads_go;
 pub use self::lanes::Lanes;
@@ -24,16 +24,16 @@ pub(crate) use self::sides::{Found, reach, used};
 pub use self::together::Together;
 pub(crate) use self::together::conclude;
 use self::together::{brake, counters};
+use self::told::{learnt, show};
 use crate::changed::Changed;
-use crate::clock::SAME;
-use crate::config::{self, Carriage, Config, Endpoint, Side};
+use crate::config::{self, Carriage, Config, Side};
 use crate::deal::{Deal, Inlets};
 use crate::entry::Key;
 use crate::error::RunError;
 use crate::filter::Filter;
 use crate::follow::Follow;
 use crate::nodes::Nodes;
-use crate::output::{Printer, server_line};
+use crate::output::Printer;
 use crate::server::{Choice, Monitor, Profile, Wanted, choose, keep_share};
 use crate::signal::Stop;
 use crate::slots::SlotSet;
@@ -159,36 +159,8 @@ impl<'a> Session<'a> {
             follow.own_target();
         }
         payloads_go(config, &context, &source_profile, &target_profile);
-        for (side, profile) in [
-            (Side::Source, &source_profile),
-            (Side::Target, &target_profile),
-        ] {
-            if let Some(offset) = profile.clock_offset {
-                context.clocks.set(side, offset);
-            }
-            for line in &profile.unproven {
-                if config.live.is_some() {
-                    stats.live.unproven(line.as_str());
-                } else {
-                    stats.note(line.as_str());
-                }
-            }
-            for line in &profile.warnings {
-                if together.is_none_or(|all| all.tells(line)) {
-                    warn!("{line}");
-                }
-            }
-        }
-        if context.clocks.shift().abs() > SAME {
-            let line = format!(
-                "the servers' clocks differ by {} ms: expiries are corrected for it",
-                context.clocks.shift()
-            );
-            if together.is_none_or(|all| all.tells(&line)) {
-                warn!("{line}");
-            }
-            stats.note(line);
-        }
+        let profiles = (&source_profile, &target_profile);
+        learnt(config, &context, profiles, together);
         stats.set_total_keys(source_profile.keys.filter(|_| takes_all(config)));
         Ok(Self {
             config,
@@ -492,24 +464,6 @@ fn follow(config: &Config, live: &config::Live, source: &Profile, deal: Deal) ->
         // Without the right to INFO the watch over the source finds out by itself.
         source.run_id.is_some(),
     )
-}
-
-fn show(printer: &Printer, endpoint: &Endpoint, profile: &Profile) {
-    let line = server_line(
-        endpoint.side,
-        &endpoint.address,
-        &profile.description,
-        profile.keys,
-        profile.memory,
-        profile.round_trip,
-    );
-    printer.line(&line);
-    if profile.is_cluster && !endpoint.cluster {
-        printer.line(&format!(
-            "{} {}: it is a cluster (cluster_enabled:1) and is treated as one",
-            endpoint.side, endpoint.address
-        ));
-    }
 }
 
 /// Whether DBSIZE is the number of keys to go through.

@@ -30,7 +30,8 @@ const TICK: Duration = Duration::from_millis(100);
 /// Databases that come late and wait to be told.
 const ARRIVALS: usize = 64;
 
-type Part<'r> = Pin<Box<dyn Future<Output = (Pair, Result<Ended, RunError>)> + 'r>>;
+/// A database, and what became of it; nothing where it could not be begun.
+type Part<'r> = Pin<Box<dyn Future<Output = (Pair, Option<Result<Ended, RunError>>)> + 'r>>;
 
 /// A live run over several databases.
 pub(super) struct Run<'r> {
@@ -99,13 +100,10 @@ impl<'r> Run<'r> {
             self.contexts.push(session.context.clone());
             self.parts.push(Box::pin(async move {
                 let Some(live) = &session.config.live else {
-                    return (
-                        pair,
-                        Err(RunError::Internal("a live run that is none".into())),
-                    );
+                    return (pair, None);
                 };
                 let run = live::run(session, live, &end);
-                (pair, session.watch(Box::pin(run)).await)
+                (pair, Some(session.watch(Box::pin(run)).await))
             }));
         }
         self.taken = pairs;
@@ -120,7 +118,10 @@ impl<'r> Run<'r> {
         loop {
             let over = tokio::select! {
                 Some((pair, ended)) = self.parts.next() => {
-                    self.part_ended(pair, ended);
+                    self.behind.remove(&pair);
+                    if let Some(ended) = ended {
+                        self.part_ended(pair, ended);
+                    }
                     if self.parts.is_empty() {
                         return self.ended;
                     }
@@ -168,7 +169,6 @@ impl<'r> Run<'r> {
     /// A part is over, and with it the run.
     fn part_ended(&mut self, pair: Pair, ended: Result<Ended, RunError>) {
         let was_wished = self.end.is_draining();
-        self.behind.remove(&pair);
         match (ended, &self.ended) {
             (Err(why), Ok(_)) => self.ended = Err(why),
             (Err(why), Err(_)) => error!("database {}: {why}", pair.0),
@@ -227,17 +227,14 @@ impl<'r> Run<'r> {
             if known || !self.databases.takes(*source) {
                 continue;
             }
-            match late(self.databases, pair, &self.taken, self.target_is_cluster) {
-                Some(why) => {
-                    self.refused.insert(*source);
-                    error!("{why}");
-                    self.together.stats.live.unproven(why);
-                }
-                None => {
-                    self.taken.push(pair);
-                    self.behind.insert(pair);
-                    self.parts.push(self.late_part(pair, arrivals.clone()));
-                }
+            if let Some(why) = late(self.databases, pair, &self.taken, self.target_is_cluster) {
+                self.refused.insert(*source);
+                error!("{why}");
+                self.together.stats.live.unproven(why);
+            } else {
+                self.taken.push(pair);
+                self.behind.insert(pair);
+                self.parts.push(self.late_part(pair, arrivals.clone()));
             }
         }
     }
@@ -254,18 +251,18 @@ impl<'r> Run<'r> {
             let session = Session::start(&config, printer, &inner, None, Some(together)).await;
             let (session, live) = match (session, &config.live) {
                 (Ok(session), Some(live)) => (session, live),
-                (Ok(_), None) => return (pair, Ok(Ended::Early)),
+                (Ok(_), None) => return (pair, None),
                 (Err(why), _) => {
                     let line = format!("database {} of the source is not copied: {why}", pair.0);
                     error!("{line}");
                     together.stats.live.unproven(line);
-                    return (pair, Ok(Ended::Complete));
+                    return (pair, None);
                 }
             };
             // The run lives as long as its parts.
             let _ = arrivals.send((pair, session.context.clone())).await;
             let run = live::run(&session, live, &end);
-            (pair, session.watch(Box::pin(run)).await)
+            (pair, Some(session.watch(Box::pin(run)).await))
         })
     }
 

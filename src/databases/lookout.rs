@@ -83,13 +83,11 @@ async fn look(mut counter: Counter, mut asked: mpsc::Receiver<()>, seen: mpsc::S
 }
 
 async fn once(counter: &mut Counter) -> Result<Vec<u32>, String> {
-    match timeout(LIMIT, counter.count()).await {
-        Ok(counted) => counted.map(|(keys, _)| keys.into_keys().collect()),
-        Err(_) => {
-            counter.forget();
-            Err(format!("no answer within {} s", LIMIT.as_secs()))
-        }
+    if let Ok(seen) = timeout(LIMIT, counter.count()).await {
+        return seen.map(|(keys, _)| keys.into_keys().collect());
     }
+    counter.forget();
+    Err(format!("no answer within {} s", LIMIT.as_secs()))
 }
 
 async fn last(counter: &mut Counter) -> Result<Vec<u32>, String> {

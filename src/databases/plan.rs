@@ -44,8 +44,14 @@ pub(crate) fn pairs(
         sources.extend(with_keys.filter(|number| databases.takes(*number)));
         if config.verification.both {
             let last = source.total.unwrap_or(USUAL).saturating_sub(1);
-            let those = target.keys.keys();
-            sources.extend(those.flat_map(|number| databases.sources_of(*number, last)));
+            for number in target.keys.keys() {
+                let has_one = sources
+                    .iter()
+                    .any(|one| databases.target_of(*one) == *number);
+                if !has_one {
+                    sources.extend(databases.sources_of(*number, last).next());
+                }
+            }
         }
     }
     if sources.is_empty() {

@@ -267,14 +267,20 @@ fn a_dry_run_and_a_run_without_comparison_are_what_they_are_elsewhere() {
 fn keys_that_fail_are_named_with_their_database() {
     let source = Server::start(Version::Redis70);
     let target = Server::with(Version::Redis70)
-        .acl("user default on nopass ~* &* +@all\nuser writer on nopass ~open:* +@all\n")
+        .acl("user default on nopass ~* &* +@all\nuser writer on >secret ~open:* ~riot:probe:* +@all\n")
         .start();
     for database in [0, 3] {
         let mut connection = source.connection_to(database);
         run!(connection, "SET", "open:key", 1);
         run!(connection, "SET", "closed:key", 1);
     }
-    let run = copy(&source, &target, "all").words(["--target-user", "writer", "--no-verify"]);
+    let run = copy(&source, &target, "all").words([
+        "--target-user",
+        "writer",
+        "--target-pass",
+        "secret",
+        "--no-verify",
+    ]);
     let output = run.run().exits(1);
     let output = output
         .prints("failed write db0 closed:key: ")
@@ -282,7 +288,13 @@ fn keys_that_fail_are_named_with_their_database() {
         .says("not copied: db3 closed:key: ");
     assert_eq!(output.counts().failed, 2, "{output}");
     // What may fail is counted for the whole run.
-    let run = copy(&source, &target, "all").words(["--target-user", "writer", "--no-verify"]);
+    let run = copy(&source, &target, "all").words([
+        "--target-user",
+        "writer",
+        "--target-pass",
+        "secret",
+        "--no-verify",
+    ]);
     let output = run.words(["--skip", "never"]).run().exits(1);
     assert_eq!(output.counts().failed, 1, "{output}");
 }

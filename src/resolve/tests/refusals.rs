@@ -130,7 +130,6 @@ fn errors_of_clusters() {
         "riot replicate a/2 b --source-cluster",
         "riot replicate a redis://b?db=1 --target-cluster",
         "riot replicate a b --target-cluster --target-db 0-3",
-        "riot replicate a b --source-cluster --source-db all",
         "riot -c -n 1 -h a replicate -h b",
         "riot -h a replicate -u redis://b/3 --cluster",
         "riot replicate unix:///x b --source-cluster",
@@ -151,8 +150,6 @@ fn errors_of_clusters() {
       error: TARGET: a cluster has database 0 alone, and --target-cluster says that it is one
     riot replicate a b --target-cluster --target-db 0-3
       error: --target-db: a cluster has database 0 alone, and --target-cluster says that it is one
-    riot replicate a b --source-cluster --source-db all
-      error: --source-db: a cluster has database 0 alone, and --source-cluster says that it is one
     riot -c -n 1 -h a replicate -h b
       error: --db: a cluster has database 0 alone, and --cluster says that it is one
     riot -h a replicate -u redis://b/3 --cluster

@@ -158,7 +158,7 @@ fn a_database_that_is_flushed_or_exchanged_is_a_gap() {
         let run = all(way, &source, &target).word("--delete-extra");
         let mut running = run.spawn();
         scanned(&mut running);
-        run!(source.connection_to(3), "FLUSHDB");
+        let _: () = ask(&source, 3, "FLUSHDB");
         run!(source.connection_to(3), "SET", "after", 1);
         arrives(&target, 3, "after");
         running.wait_for("scanned again");
@@ -235,12 +235,17 @@ fn a_database_that_cannot_be_taken_later_leaves_the_run_unproved() {
 
 #[test]
 fn without_info_databases_that_come_later_are_found_all_the_same() {
-    let users = "user default on nopass ~* &* +@all\nuser reader on nopass ~* &* +@all -info\n";
+    let users = "user default on nopass ~* &* +@all\nuser reader on >secret ~* &* +@all -info\n";
     let source = Server::with(Version::Redis70).acl(users).start();
     let target = Server::start(Version::Redis70);
     source.tell("SET key 1");
-    let run =
-        all("tracking", &source, &target).words(["--source-user", "reader", "--accept-unproven"]);
+    let run = all("tracking", &source, &target).words([
+        "--source-user",
+        "reader",
+        "--source-pass",
+        "secret",
+        "--accept-unproven",
+    ]);
     let mut running = run.spawn();
     scanned(&mut running);
     run!(source.connection_to(5), "SET", "first", 1);
