@@ -150,7 +150,7 @@ async fn round(
         board.join(session.context.clone());
     }
     let Some(first) = sessions.first() else {
-        return Err(RunError::Internal("a run without a database".into()));
+        return Err(RunError::Internal("no database".into()));
     };
     let work = async {
         if config.live.is_some() {

@@ -399,7 +399,7 @@ impl<'a> Session<'a> {
         let done = tokio::select! {
             done = work => done,
             () = monitor.run(&self.context.clocks) => unreachable!("the monitor never ends"),
-            () = self.beside() => unreachable!("what goes on beside never ends"),
+            () = self.beside() => unreachable!("the printer never ends"),
             () = self.source.keep(period) => unreachable!("what is known is kept for ever"),
             () = self.target.keep(period) => unreachable!("what is known is kept for ever"),
         };

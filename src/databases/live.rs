@@ -227,7 +227,7 @@ impl<'r> Run<'r> {
             if known || !self.databases.takes(*source) {
                 continue;
             }
-            if let Some(why) = late(self.databases, pair, &self.taken, self.target_is_cluster) {
+            if let Some(why) = late(pair, &self.taken, self.target_is_cluster) {
                 self.refused.insert(*source);
                 error!("{why}");
                 self.together.stats.live.unproven(why);

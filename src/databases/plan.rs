@@ -74,7 +74,6 @@ pub(crate) fn pairs(
 
 /// Why a database that has its first keys now cannot be taken too.
 pub(crate) fn late(
-    databases: &Databases,
     (source, target): Pair,
     taken: &[Pair],
     target_is_cluster: bool,
@@ -85,7 +84,6 @@ pub(crate) fn late(
         ));
     }
     let other = taken.iter().find(|(_, other)| *other == target)?;
-    debug_assert!(databases.takes(source), "only what is taken is looked at");
     Some(format!(
         "database {source} of the source has its first keys, and database {target} of the target has those of database {}: they are not copied (--db-map {source}=N)",
         other.0
