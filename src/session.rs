@@ -158,8 +158,9 @@ impl<'a> Session<'a> {
         {
             follow.own_target();
         }
-        payloads_go(config, &context, &source_profile, &target_profile);
         let profiles = (&source_profile, &target_profile);
+        let tells = |line: &str| together.is_none_or(|all| all.tells(line));
+        payloads_go(config, &context, profiles, tells);
         learnt(config, &context, profiles, together);
         stats.set_total_keys(source_profile.keys.filter(|_| takes_all(config)));
         Ok(Self {

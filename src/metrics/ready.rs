@@ -22,7 +22,11 @@ pub(super) fn readiness(view: Option<&View>, limit: Duration) -> Result<&'static
     match view.task {
         Task::Compare => compared(phase, &counts, view.repeats),
         Task::Snapshot => copied(phase, &counts, view.repeats),
-        Task::Live => followed(view, phase, &counts, limit),
+        Task::Live => {
+            // Of several databases one may be behind, and come later.
+            let phases = view.contexts.iter().map(|context| context.stats.phase());
+            followed(view, phases.min().unwrap_or(phase), &counts, limit)
+        }
     }
 }
 
