@@ -19,6 +19,7 @@ use self::by_type::payloads_go;
 pub use self::lanes::Lanes;
 pub(crate) use self::needs::{source_needs, target_needs};
 use self::pick_up::pick_up;
+use self::refuse::without_echo;
 pub(crate) use self::refuse::{left_behind, refuse_in_clusters, refuse_same_database};
 pub(crate) use self::sides::{Found, reach, used};
 pub use self::together::Together;
@@ -130,16 +131,17 @@ impl<'a> Session<'a> {
         let track = kept
             .map(|kept| pick_up(kept, config, (&source, &target), printer, &stats))
             .transpose()?;
-        let (source_profile, target_profile) = (source.profile, target.profile);
-        let (source, target) = (source.nodes, target.nodes);
         let choice = match &config.live {
             None => None,
             Some(live) => {
                 let wanted = Wanted::of(&config.selection.types);
                 let pattern = &config.selection.pattern;
-                Some(choose(&source, live.events, &wanted, pattern).await?)
+                let choice = choose(&source.nodes, live.events, &wanted, pattern).await?;
+                Some(without_echo(config, (&source, &target), choice)?)
             }
         };
+        let (source_profile, target_profile) = (source.profile, target.profile);
+        let (source, target) = (source.nodes, target.nodes);
         let lanes = Lanes::of(config, &source_profile, &target_profile);
         let deals = (
             Deal::by_node(source.routes().read_homes().0, lanes.read),

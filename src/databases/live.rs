@@ -221,6 +221,9 @@ impl<'r> Run<'r> {
 
     /// Databases that have keys now are followed, too.
     fn follow_too(&mut self, numbers: &[u32], arrivals: &mpsc::Sender<Arrival>) {
+        if self.end.is_draining() {
+            return;
+        }
         for source in numbers {
             let pair = (*source, self.databases.target_of(*source));
             let known = self.taken.contains(&pair) || self.refused.contains(source);

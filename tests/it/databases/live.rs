@@ -273,3 +273,21 @@ fn a_run_that_is_stopped_before_its_scan_is_over_is_interrupted() {
     });
     end(running).exits(130);
 }
+
+#[test]
+fn one_server_is_followed_from_one_database_to_another_by_notifications_alone() {
+    let (server, _) = stage("keyspace");
+    let run = |way: &str, words: &[&str]| live(way, &server.uri(), &server.uri()).words(words);
+    let several = ["--source-db", "3", "--db-map", "3=5"];
+    let single = ["--source-db", "3", "--target-db", "6"];
+    for words in [several, single] {
+        let words_of_error = ["it is the target, too", "--events keyspace"];
+        run("tracking", &words).run().names(3, &words_of_error);
+        let mut running = run("keyspace", &words).spawn();
+        scanned(&mut running);
+        run!(server.connection_to(3), "SET", words[3], 1);
+        end(running).exits(0);
+    }
+    same(&server, &server, &[(3, 5)]);
+    only(&server, &[0, 3, 5, 6]);
+}
