@@ -6,6 +6,7 @@ mod report;
 mod rights;
 mod room;
 mod rules;
+mod several;
 mod survey;
 mod world;
 
@@ -14,8 +15,9 @@ use std::sync::Arc;
 pub use self::report::Verdict;
 use self::report::{Facts, Finding, Level, Place, Report};
 use self::rights::{Plan, Right, Share, asked_for};
-use self::survey::{Survey, survey};
+use self::survey::{Survey as NodeSurvey, survey};
 use crate::config::{Carriage, Command, Config, Depth, Endpoint, ReadFrom, Side};
+use crate::databases::Survey;
 use crate::error::RunError;
 use crate::output::Printer;
 use crate::server::{Control, Needs};
@@ -28,7 +30,7 @@ struct Reached<'a> {
     endpoint: &'a Endpoint,
     found: Found,
     /// One of each node that the run would speak to; at least one.
-    surveys: Vec<Survey>,
+    surveys: Vec<NodeSurvey>,
 }
 
 impl Reached<'_> {
@@ -165,10 +167,18 @@ pub async fn run(config: &Config, printer: &Printer) -> Result<Verdict, RunError
         look(config, &config.target, of_target)
     );
     let mut findings = Findings::default();
-    let source = taken(source?, &config.source, &mut findings);
-    let target = taken(target?, &config.target, &mut findings);
-    if let (Some(source), Some(target)) = (&source, &target) {
-        judge(config, &rename, (source, target), &mut findings).await?;
+    let mut source = taken(source?, &config.source, &mut findings);
+    let mut target = taken(target?, &config.target, &mut findings);
+    if let (Some(source), Some(target)) = (&mut source, &mut target) {
+        match &config.databases {
+            None => {
+                let sides: (&Reached<'_>, &Reached<'_>) = (source, target);
+                judge(config, &rename, sides, Span::One, &mut findings).await?;
+            }
+            Some(databases) => {
+                several::judge(config, databases, (source, target), &mut findings).await?;
+            }
+        }
     }
     let facts = |side: &Option<Box<Reached<'_>>>| side.as_ref().map(|side| side.facts());
     let report = Report::new(facts(&source), facts(&target), findings.0);
@@ -187,7 +197,7 @@ async fn look<'a>(
     let looked = async {
         // No right is asked for: each that is missing is to be told by itself.
         let stats = Arc::new(Stats::new(false));
-        let found = reach(endpoint, Needs::default(), &config.flow, &stats).await?;
+        let found = reach(endpoint, Needs::default(), &config.flow, &stats, None).await?;
         let most = Plan {
             compared: compared_at_most(config),
             ..plan(config, endpoint.side, needs, &found)
@@ -279,14 +289,24 @@ fn plan(config: &Config, side: Side, needs: Needs, found: &Found) -> Plan {
     }
 }
 
+/// What of the source's databases the run takes.
+#[derive(Clone, Copy)]
+enum Span<'s> {
+    /// The one that the configuration names.
+    One,
+    /// These, of which the configuration names the first.
+    Several(&'s Survey),
+}
+
 /// Everything that takes both sides to know.
 async fn judge(
     config: &Config,
     rename: &Rename,
     (source, target): (&Reached<'_>, &Reached<'_>),
+    span: Span<'_>,
     findings: &mut Findings,
 ) -> Result<(), RunError> {
-    world::sides(config, rename, source, target, findings);
+    world::sides(config, rename, (source, target), span, findings);
     let shares = world::payloads(config, source, target, findings).await?;
     let sides = [
         (source, source_needs(config, rename)),
@@ -301,7 +321,7 @@ async fn judge(
         rules::judge(config, reached, &plan, findings);
     }
     if copies(config) {
-        events::judge(config, source, findings).await;
+        events::judge(config, source, span, findings).await;
     }
     room::judge(config, source, target, findings);
     world::contents(config, source, target, findings);

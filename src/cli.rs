@@ -2,8 +2,8 @@
 
 mod completion;
 mod connect;
+mod foreign;
 mod job;
-mod later;
 mod live;
 mod ping;
 
@@ -13,8 +13,8 @@ use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 
 pub use completion::{Completion, script};
 pub use connect::{Bare, SourceSide, TargetSide};
+pub use foreign::Foreign;
 pub use job::{Changes, Checking, Job, Keys, Pace, Trouble};
-pub use later::{Foreign, Later};
 pub use live::Live;
 pub use ping::Ping;
 

@@ -22,8 +22,7 @@ use crate::retry::Backoff;
 use crate::session::{Session, join_all};
 use crate::stage::scan::{Ended, Purpose};
 use crate::stage::verify::{Extra, ExtraLane, FullLane, Suspect, Suspects, VerifyLane};
-use crate::stats::{Difference, DifferenceKind, Phase, Step};
-use crate::text::printable;
+use crate::stats::{DifferenceKind, Found, Phase, Step};
 use crate::wire::Link;
 
 /// Keys that wait for each lane.
@@ -92,7 +91,7 @@ pub async fn run_within(session: &Session<'_>, scope: Scope) -> Result<Ended, Ru
         left = repair(session, left).await?;
     }
     report(session, left)?;
-    session.printer.finish_phase();
+    session.end_phase();
     match session.context.take_failure() {
         Some(failure) => Err(failure),
         None => Ok(ended),
@@ -147,7 +146,10 @@ async fn look_elsewhere(
         }
         if since.elapsed() >= context.flow.reconnect_timeout {
             for key in astray {
-                tracing::error!("not compared: {}: its slot moves", printable(&key.name));
+                tracing::error!(
+                    "not compared: {}: its slot moves",
+                    context.stats.named(&key.name)
+                );
                 let why = "its slot moves and has not come to rest";
                 context.stats.failed(Step::Compare, &key.name, why);
             }
@@ -350,9 +352,10 @@ fn report_beyond(session: &Session<'_>, left: &mut Vec<Suspect>) -> Result<(), R
 }
 
 fn report(session: &Session<'_>, suspects: Vec<Suspect>) -> Result<(), RunError> {
-    let differences: Vec<Difference> = suspects
+    let stats = &session.context.stats;
+    let differences: Vec<Found> = suspects
         .into_iter()
-        .map(|suspect| suspect.difference)
+        .map(|suspect| stats.found(suspect.difference))
         .collect();
     if session.config.verification.show_differences {
         session
@@ -360,8 +363,8 @@ fn report(session: &Session<'_>, suspects: Vec<Suspect>) -> Result<(), RunError>
             .differences(&differences)
             .map_err(|error| RunError::Internal(format!("standard output: {error}")))?;
     }
-    for difference in differences {
-        session.context.stats.differs(difference);
+    for found in differences {
+        stats.differs(found.difference);
     }
     Ok(())
 }

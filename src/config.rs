@@ -1,5 +1,7 @@
 //! What a run was told: resolved and validated, nothing left to look up, secrets redacted in `Debug`.
 
+mod databases;
+
 use std::fmt;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
@@ -7,6 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use regex::bytes::Regex;
+
+pub use self::databases::{Databases, Which};
 
 /// One run of the program.
 #[derive(Debug, Clone)]
@@ -17,6 +21,8 @@ pub struct Config {
     pub source: Endpoint,
     /// Where keys go.
     pub target: Endpoint,
+    /// Several databases in place of the one that each endpoint has.
+    pub databases: Option<Databases>,
     /// Which keys.
     pub selection: Selection,
     /// What changes on the way.

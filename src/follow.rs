@@ -7,7 +7,7 @@ mod torn;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -38,6 +38,8 @@ pub struct Follow {
     pub asks_databases: bool,
     kinds: Vec<String>,
     others: AtomicBool,
+    owned: AtomicBool,
+    quiet: Mutex<Option<Instant>>,
     doubts: Mutex<HashSet<Bytes>>,
     too_many_doubts: AtomicBool,
     home: Mutex<Option<String>>,
@@ -67,6 +69,8 @@ impl Follow {
             asks_databases,
             kinds,
             others: AtomicBool::new(false),
+            owned: AtomicBool::new(false),
+            quiet: Mutex::default(),
             doubts: Mutex::default(),
             too_many_doubts: AtomicBool::new(false),
             home: Mutex::default(),
@@ -127,6 +131,29 @@ impl Follow {
     #[must_use]
     pub fn has_other_databases(&self) -> bool {
         self.others.load(Relaxed)
+    }
+
+    /// The target's database had no keys when the run began: all that it has came from this database of the source, so what the
+    /// source does not have any more was deleted there, whichever database an event was of.
+    pub fn own_target(&self) {
+        self.owned.store(true, Relaxed);
+    }
+
+    /// Whether that is so.
+    #[must_use]
+    pub fn owns_target(&self) -> bool {
+        self.owned.load(Relaxed)
+    }
+
+    /// Since when nothing changes and nothing is to be done; `None` while something is.
+    pub fn set_quiet(&self, since: Option<Instant>) {
+        *lock(&self.quiet) = since;
+    }
+
+    /// What was told of that last.
+    #[must_use]
+    pub fn quiet_since(&self) -> Option<Instant> {
+        *lock(&self.quiet)
     }
 
     /// The target has a key that the source's database has not, and the event may have been another database's.

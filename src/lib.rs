@@ -14,6 +14,7 @@
 //!
 //! - [`run`]: the program from its words to its exit status
 //! - [`cli`], [`resolve`]: what was typed, and what it means
+//! - [`databases`]: several databases in one run, each by the commands below
 //! - [`replicate`], [`live`], [`compare`]: the commands; [`copy`]: the lanes that all copy with; [`session`]: what all stand on
 //! - [`check`]: whether a run could start; [`ping`]: round trips to one server; [`metrics`]: what Prometheus is told of a run
 //! - [`stage`]: scan, [`watch`](stage::watch), read, write, [`carry`](stage::carry), verify: one stage a file, none imports another
@@ -37,6 +38,7 @@ pub mod clock;
 pub mod compare;
 pub mod config;
 pub mod copy;
+mod databases;
 pub mod deal;
 pub mod entry;
 pub mod error;

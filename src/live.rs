@@ -114,7 +114,9 @@ impl<'s> Run<'s> {
             .clone()
             .ok_or_else(|| RunError::Internal("a live run that listens in no way".into()))?;
         for notice in &choice.notices {
-            warn!("{notice}");
+            if session.tells(notice) {
+                warn!("{notice}");
+            }
         }
         let net = Net {
             changed: follow.changed.clone(),
@@ -320,9 +322,10 @@ impl<'s> Run<'s> {
 
     /// Changes in these slots of the source may have been missed.
     fn gap(&self, cause: &str, slots: &SlotSet) {
+        let stats = &self.session.context.stats;
+        let cause = stats.label() + cause;
         warn!("gap: {cause}");
-        let live = &self.session.context.stats.live;
-        self.follow.torn.open(live, cause, slots);
+        self.follow.torn.open(&stats.live, &cause, slots);
     }
 
     /// What happened at a node, with its address where there are several.
@@ -398,7 +401,8 @@ impl<'s> Run<'s> {
     fn other_databases(&self) {
         let known = self.follow.has_other_databases();
         self.follow.other_databases();
-        if !known && !self.ways.contains(&Way::Keyspace) {
+        let told = known || self.ways.contains(&Way::Keyspace) || self.follow.owns_target();
+        if !told {
             warn!(
                 "other databases of the source have keys, and tracking does not tell which database an event is of: \
                  a key deleted here may stay at the target, counted as extra (--events keyspace tells, --delete-extra deletes)"
@@ -444,9 +448,11 @@ impl<'s> Run<'s> {
             .is_some_and(|taken| counts.finished() >= taken)
         {
             self.first_ends = None;
-            self.session.printer.finish_phase();
+            self.session.end_phase();
             self.session.begin(Phase::Listening);
         }
+        let quiet = self.is_quiet().then(|| self.quiet_since.into_std());
+        self.follow.set_quiet(quiet);
         let now = Instant::now();
         if now >= self.streams_due && changed.len() < self.room() {
             self.streams_due = now + Duration::from_secs(1);
@@ -463,9 +469,12 @@ impl<'s> Run<'s> {
     }
 
     fn is_idle(&self) -> bool {
-        let Some(limit) = self.live.idle_timeout else {
-            return false;
-        };
+        let limit = self.live.idle_timeout;
+        limit.is_some_and(|limit| self.is_quiet() && self.quiet_since.elapsed() >= limit)
+    }
+
+    /// Nothing is to be done.
+    fn is_quiet(&self) -> bool {
         let changed = &self.follow.changed;
         self.scanned
             && self.first_ends.is_none()
@@ -475,7 +484,6 @@ impl<'s> Run<'s> {
             && self.guard.is_ready()
             && changed.is_empty()
             && !changed.has_overflow()
-            && self.quiet_since.elapsed() >= limit
     }
 }
 

@@ -20,7 +20,7 @@ use self::family::Family;
 pub use self::server::serve;
 use crate::config::{Command, Config};
 use crate::stage::Context;
-use crate::stats::Phase;
+use crate::stats::{Phase, Stats};
 
 /// What a run is for, as far as its readiness goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,14 +49,17 @@ struct View {
     task: Task,
     /// Another follows.
     repeats: bool,
-    context: Arc<Context>,
+    stats: Arc<Stats>,
+    /// One for each database, where there are several.
+    contexts: Vec<Arc<Context>>,
 }
 
 impl View {
     /// How long the oldest change has waited that the target does not have.
     fn lag(&self) -> Duration {
-        let follow = self.context.follow.as_ref();
-        follow.map_or(Duration::ZERO, |follow| follow.lag())
+        let follows = self.contexts.iter().filter_map(|one| one.follow.as_ref());
+        let lags = follows.map(|follow| follow.lag());
+        lags.max().unwrap_or(Duration::ZERO)
     }
 }
 
@@ -92,14 +95,28 @@ impl Board {
 
     /// A run begins: it is looked at from now on.
     pub fn begin(&self, config: &Config, context: Arc<Context>) {
+        self.begin_with(config, context.stats.clone());
+        self.join(context);
+    }
+
+    /// A run of several databases begins, each of which joins it.
+    pub fn begin_with(&self, config: &Config, stats: Arc<Stats>) {
         let mut runs = self.lock();
         runs.earlier = runs.families();
         runs.now = Some(View {
             task: Task::of(config),
             repeats: config.flow.repeat.is_some(),
-            context,
+            stats,
+            contexts: Vec::new(),
         });
         runs.begun += 1;
+    }
+
+    /// A database is looked at as a part of the run that goes on.
+    pub fn join(&self, context: Arc<Context>) {
+        if let Some(view) = &mut self.lock().now {
+            view.contexts.push(context);
+        }
     }
 
     fn runs(&self) -> u64 {
@@ -110,7 +127,7 @@ impl Board {
         let runs = self.lock();
         runs.now
             .as_ref()
-            .map_or(Phase::Connecting, |view| view.context.stats.phase())
+            .map_or(Phase::Connecting, |view| view.stats.phase())
     }
 
     fn readiness(&self, limit: Duration) -> Result<&'static str, String> {

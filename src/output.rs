@@ -18,7 +18,7 @@ pub use self::lines::{difference_line, server_line};
 use self::meter::{Meter, Rates};
 use self::progress::{Following, keys_done, whole};
 use crate::config::{Console, LogFormat, LogTarget, Progress, ReportFormat};
-use crate::stats::{Counts, Difference, Latencies, Latency, Phase, Stats, Summary};
+use crate::stats::{Counts, Found, Latencies, Latency, Phase, Stats, Summary};
 pub use crate::text::printable;
 
 /// The target of log events that carry progress: logging shows them whatever its level.
@@ -204,7 +204,7 @@ impl Printer {
     }
 
     /// The lines of `--show-diffs`, on standard output.
-    pub fn differences(&self, differences: &[Difference]) -> io::Result<()> {
+    pub fn differences(&self, differences: &[Found]) -> io::Result<()> {
         if differences.is_empty() {
             return Ok(());
         }

@@ -1,10 +1,9 @@
 //! The command: probe both sides, copy, verify, report; again, where that is wished.
 
-use std::sync::Arc;
-
 use crate::compare;
 use crate::config::{Command, Config, Depth};
 use crate::copy;
+use crate::databases;
 use crate::error::RunError;
 use crate::live;
 use crate::metrics::Board;
@@ -12,7 +11,7 @@ use crate::output::Printer;
 use crate::session::{Outcome, Session};
 use crate::signal::Stop;
 use crate::stage::scan::Ended;
-use crate::state::{State, Track};
+use crate::state::State;
 use crate::stats::Phase;
 
 /// Runs replicate or compare as the configuration says.
@@ -22,6 +21,9 @@ pub async fn run(
     board: &Board,
     stop: &Stop,
 ) -> Result<Outcome, RunError> {
+    if let Some(databases) = &config.databases {
+        return databases::run(config, databases, printer, board, stop).await;
+    }
     let state = State::open(config)?;
     loop {
         // A live run decides itself what the wish to stop means to each of its parts.
@@ -30,7 +32,7 @@ pub async fn run(
         } else {
             stop.clone()
         };
-        let session = Session::start(config, printer, &inner, state.as_ref()).await?;
+        let session = Session::start(config, printer, &inner, state.as_ref(), None).await?;
         board.begin(config, session.context.clone());
         let outcome = session
             .watch(Box::pin(once(&session, stop, state.as_ref())))
@@ -60,37 +62,35 @@ async fn once(
     if let Some(live) = &session.config.live {
         return live::run(session, live, stop).await;
     }
+    let ended = copied(session, state).await?;
+    session.end_phase();
+    let ended = if verifies(session, ended) {
+        compare::run(session).await?
+    } else {
+        ended
+    };
     if let (Some(state), Some(track)) = (state, &session.context.track) {
-        let ended = picked_up(session, state, track).await?;
         copy::kept::end(session, state, track, ended);
-        return Ok(ended);
     }
-    session.begin(Phase::Scanning);
-    let ended = copy::scan(session).await?;
-    verified(session, ended).await
+    Ok(ended)
 }
 
-/// A copy whose place is kept.
-async fn picked_up(
+/// Copies every key once; with a state, the place is kept.
+pub(crate) async fn copied(
     session: &Session<'_>,
-    state: &State,
-    track: &Arc<Track>,
+    state: Option<&State>,
 ) -> Result<Ended, RunError> {
     session.begin(Phase::Scanning);
-    let ended = copy::kept::run(session, state, track).await?;
-    verified(session, ended).await
+    match (state, &session.context.track) {
+        (Some(state), Some(track)) => copy::kept::run(session, state, track).await,
+        _ => copy::scan(session).await,
+    }
 }
 
-/// The verification after a copy.
-async fn verified(session: &Session<'_>, ended: Ended) -> Result<Ended, RunError> {
-    session.printer.finish_phase();
-    let verifies = session.config.verification.depth != Depth::None
+/// Whether a copy that ended so is verified.
+pub(crate) fn verifies(session: &Session<'_>, ended: Ended) -> bool {
+    session.config.verification.depth != Depth::None
         && !session.config.flow.dry_run
         && ended == Ended::Complete
-        && !session.context.is_over_limit();
-    if verifies {
-        compare::run(session).await
-    } else {
-        Ok(ended)
-    }
+        && !session.context.is_over_limit()
 }

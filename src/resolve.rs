@@ -5,6 +5,7 @@ mod carriage;
 mod cluster;
 mod completion;
 mod console;
+mod databases;
 mod endpoint;
 mod flow;
 mod glob;
@@ -33,9 +34,12 @@ use clap::error::ErrorKind;
 use clap::{ArgMatches, FromArgMatches};
 
 use crate::cli::{self, Cli, Global, Job};
-use crate::config::{Address, Command, Config, Endpoint, Password, Rewrite, Side, Verification};
+use crate::config::{
+    Address, Command, Config, Databases, Endpoint, Password, Rewrite, Side, Verification, Which,
+};
 use crate::ping::Ping;
 use crate::transform::Rename;
+use databases::Db;
 use words::Words;
 
 /// A scan, a reader, and what measures the source.
@@ -104,13 +108,6 @@ impl UsageError {
         Self(line)
     }
 
-    fn later(option: &str, what: &str) -> Self {
-        Self::new(
-            option,
-            format!("this version of riot does not have {what} yet"),
-        )
-    }
-
     fn and(self, hint: &str) -> Self {
         Self(format!("{}; {hint}", self.0))
     }
@@ -124,34 +121,6 @@ pub struct Surroundings<'a> {
     pub terminal: bool,
     /// Asks for a password, under this prompt, on the terminal.
     pub ask: &'a dyn Fn(&str) -> io::Result<String>,
-}
-
-/// One database number, or several.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Db {
-    One(u32),
-    /// `0-15`, `1,3`, `all`.
-    Several,
-}
-
-impl Db {
-    fn parse(option: &str, text: &str) -> Result<Self, UsageError> {
-        let text = text.trim();
-        let number = |text: &str| text.trim().parse::<u32>().ok();
-        if let Some(number) = number(text) {
-            return Ok(Self::One(number));
-        }
-        let ranges = text.split(',').all(|range| match range.split_once('-') {
-            Some((first, last)) => number(first)
-                .zip(number(last))
-                .is_some_and(|(first, last)| first <= last),
-            None => number(range).is_some(),
-        });
-        if ranges || text.eq_ignore_ascii_case("all") {
-            return Ok(Self::Several);
-        }
-        Err(UsageError::new(option, "the database is a number"))
-    }
 }
 
 /// Reads the command line, the program's name first, and this process' environment and terminal.
@@ -342,7 +311,13 @@ fn run(
         &target_words,
         &mut notices,
     )?;
-    refuse_same(&source.endpoint, &target.endpoint, anything_said)?;
+    let databases = databases::resolve(&source.database, &target.database, &job.keys.db_map)?;
+    refuse_same(
+        &source.endpoint,
+        &target.endpoint,
+        databases.as_ref(),
+        anything_said,
+    )?;
     if flow.source_cpu.is_some() && source.endpoint.pool < LEAST_MEASURED {
         return Err(UsageError::new(
             "--source-cpu",
@@ -362,6 +337,7 @@ fn run(
             command,
             source,
             target,
+            databases,
             selection,
             rewrite,
             flow,
@@ -441,8 +417,13 @@ fn one_positional(sides: &[&Words]) -> UsageError {
 fn refuse_same(
     source: &Endpoint,
     target: &Endpoint,
+    databases: Option<&Databases>,
     anything_said: bool,
 ) -> Result<(), UsageError> {
+    let database = match databases {
+        None => (source.database == target.database).then_some(source.database),
+        Some(databases) => same_number(databases),
+    };
     let plain = |address: &Address| match address {
         Address::Tcp { host, port } => Address::Tcp {
             host: host.to_ascii_lowercase(),
@@ -461,12 +442,15 @@ fn refuse_same(
         }
         address @ Address::Unix(_) => address.clone(),
     };
-    if source.database != target.database || plain(&source.address) != plain(&target.address) {
+    let Some(database) = database else {
+        return Ok(());
+    };
+    if plain(&source.address) != plain(&target.address) {
         return Ok(());
     }
     let same = UsageError::of(format!(
-        "SOURCE and TARGET are the same database: {}, database {}",
-        source.address, source.database
+        "SOURCE and TARGET are the same database: {}, database {database}",
+        source.address
     ));
     Err(if anything_said {
         same
@@ -475,11 +459,25 @@ fn refuse_same(
     })
 }
 
+/// Of several databases the first that goes to its own number, as far as the words tell.
+fn same_number(databases: &Databases) -> Option<u32> {
+    match &databases.which {
+        Which::All if databases.map.is_empty() => Some(0),
+        // Which have keys only the source knows.
+        Which::All => None,
+        Which::Listed(listed) => {
+            let mut listed = listed.iter().copied();
+            listed.find(|number| databases.target_of(*number) == *number)
+        }
+    }
+}
+
 /// Asks for a password where one is to be asked for.
 fn ask(draft: endpoint::Draft, surroundings: &Surroundings<'_>) -> Result<Endpoint, UsageError> {
     let endpoint::Draft {
         mut endpoint,
         prompt,
+        database: _,
     } = draft;
     let Some(option) = prompt else {
         return Ok(endpoint);

@@ -6,30 +6,35 @@ mod needs;
 mod pick_up;
 mod refuse;
 mod sides;
+mod together;
+mod told;
 
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
-use tracing::warn;
 
 use self::by_type::payloads_go;
 pub use self::lanes::Lanes;
 pub(crate) use self::needs::{source_needs, target_needs};
 use self::pick_up::pick_up;
+use self::refuse::without_echo;
 pub(crate) use self::refuse::{left_behind, refuse_in_clusters, refuse_same_database};
 pub(crate) use self::sides::{Found, reach, used};
+pub use self::together::Together;
+pub(crate) use self::together::conclude;
+use self::together::{brake, counters};
+use self::told::{learnt, show};
 use crate::changed::Changed;
-use crate::clock::SAME;
-use crate::config::{self, Carriage, Config, Endpoint, Side};
+use crate::config::{self, Carriage, Config, Side};
 use crate::deal::{Deal, Inlets};
 use crate::entry::Key;
 use crate::error::RunError;
 use crate::filter::Filter;
 use crate::follow::Follow;
 use crate::nodes::Nodes;
-use crate::output::{Printer, server_line};
+use crate::output::Printer;
 use crate::server::{Choice, Monitor, Profile, Wanted, choose, keep_share};
 use crate::signal::Stop;
 use crate::slots::SlotSet;
@@ -37,7 +42,7 @@ use crate::stage::scan::{Ended, Purpose, ScanStage, Sieve};
 use crate::stage::verify::Terms;
 use crate::stage::{Context, read, write};
 use crate::state::State;
-use crate::stats::{Phase, Stats, Summary};
+use crate::stats::Phase;
 use crate::transform::Rename;
 use crate::types;
 
@@ -80,6 +85,8 @@ pub struct Session<'a> {
     pub target_profile: Profile,
     /// How a live run learns of changes.
     pub choice: Option<Choice>,
+    /// The run has several databases, of which this is one.
+    pub together: Option<Arc<Together>>,
 }
 
 impl<'a> Session<'a> {
@@ -89,46 +96,52 @@ impl<'a> Session<'a> {
         printer: &'a Printer,
         stop: &Stop,
         kept: Option<&State>,
+        together: Option<&Arc<Together>>,
     ) -> Result<Self, RunError> {
         let rename = Rename::new(
             &config.rewrite,
             config.source.database,
             config.target.database,
         );
-        let mut stats = Stats::new(config.console.latency);
-        if config.metrics.is_some() {
-            stats = stats.keeping_latency();
-        }
-        let stats = Arc::new(stats);
+        let (source, target) = (config.source.database, config.target.database);
+        let stats = together.map_or_else(|| counters(config), |all| all.stats.part(source, target));
+        let brake = together.map_or_else(|| brake(config), |all| all.brake.clone());
         let source = reach(
             &config.source,
             source_needs(config, &rename),
             &config.flow,
             &stats,
+            brake,
         )
         .await?;
-        show(printer, &config.source, &source.profile);
-        let target = reach(&config.target, target_needs(config), &config.flow, &stats).await?;
-        show(printer, &config.target, &target.profile);
+        if together.is_none() {
+            show(printer, &config.source, &source.profile);
+        }
+        let needs = target_needs(config);
+        let target = reach(&config.target, needs, &config.flow, &stats, None).await?;
+        if together.is_none() {
+            show(printer, &config.target, &target.profile);
+        }
         refuse_same_database(config, &source, &target)?;
         refuse_in_clusters(config, &source, &target, &rename)?;
-        if let Some(line) = left_behind(config, &source, &target) {
+        if let Some(line) = left_behind(config, &source, &target).filter(|_| together.is_none()) {
             printer.line(&line);
             stats.note(line);
         }
         let track = kept
             .map(|kept| pick_up(kept, config, (&source, &target), printer, &stats))
             .transpose()?;
-        let (source_profile, target_profile) = (source.profile, target.profile);
-        let (source, target) = (source.nodes, target.nodes);
         let choice = match &config.live {
             None => None,
             Some(live) => {
                 let wanted = Wanted::of(&config.selection.types);
                 let pattern = &config.selection.pattern;
-                Some(choose(&source, live.events, &wanted, pattern).await?)
+                let choice = choose(&source.nodes, live.events, &wanted, pattern).await?;
+                Some(without_echo(config, (&source, &target), choice)?)
             }
         };
+        let (source_profile, target_profile) = (source.profile, target.profile);
+        let (source, target) = (source.nodes, target.nodes);
         let lanes = Lanes::of(config, &source_profile, &target_profile);
         let deals = (
             Deal::by_node(source.routes().read_homes().0, lanes.read),
@@ -139,34 +152,18 @@ impl<'a> Session<'a> {
             .as_ref()
             .map(|live| Arc::new(follow(config, live, &source_profile, deals.0.clone())));
         let context = Context::new(stats.clone(), config.flow.clone(), stop.clone(), follow);
-        let context = Arc::new(context.tracked_by(track));
-        payloads_go(config, &context, &source_profile, &target_profile);
-        for (side, profile) in [
-            (Side::Source, &source_profile),
-            (Side::Target, &target_profile),
-        ] {
-            if let Some(offset) = profile.clock_offset {
-                context.clocks.set(side, offset);
-            }
-            for line in &profile.unproven {
-                if config.live.is_some() {
-                    stats.live.unproven(line.as_str());
-                } else {
-                    stats.note(line.as_str());
-                }
-            }
-            for line in &profile.warnings {
-                warn!("{line}");
-            }
+        let shared = together.map(|all| all.shared.clone());
+        let context = Arc::new(context.sharing(shared).tracked_by(track));
+        if let Some(follow) = &context.follow
+            && together.is_some()
+            && target_profile.keys == Some(0)
+        {
+            follow.own_target();
         }
-        if context.clocks.shift().abs() > SAME {
-            let line = format!(
-                "the servers' clocks differ by {} ms: expiries are corrected for it",
-                context.clocks.shift()
-            );
-            warn!("{line}");
-            stats.note(line);
-        }
+        let profiles = (&source_profile, &target_profile);
+        let tells = |line: &str| together.is_none_or(|all| all.tells(line));
+        payloads_go(config, &context, profiles, tells);
+        learnt(config, &context, profiles, together);
         stats.set_total_keys(source_profile.keys.filter(|_| takes_all(config)));
         Ok(Self {
             config,
@@ -180,13 +177,29 @@ impl<'a> Session<'a> {
             source_profile,
             target_profile,
             choice,
+            together: together.cloned(),
         })
     }
 
     /// Enters a phase, and shows it.
     pub fn begin(&self, phase: Phase) {
         self.context.stats.enter(phase);
-        self.printer.start(self.context.stats.clone(), phase);
+        if self.together.is_none() {
+            self.printer.start(self.context.stats.clone(), phase);
+        }
+    }
+
+    /// The phase is over, and shown as it ended; that of several databases is over when it is in all of them.
+    pub fn end_phase(&self) {
+        if self.together.is_none() {
+            self.printer.finish_phase();
+        }
+    }
+
+    /// Whether this line is told: of several databases the first tells it.
+    #[must_use]
+    pub fn tells(&self, line: &str) -> bool {
+        self.together.as_ref().is_none_or(|all| all.tells(line))
     }
 
     /// The source's slots of what has these slots at the target.
@@ -389,75 +402,39 @@ impl<'a> Session<'a> {
         let done = tokio::select! {
             done = work => done,
             () = monitor.run(&self.context.clocks) => unreachable!("the monitor never ends"),
-            () = self.printer.run() => unreachable!("the printer never ends"),
+            () = self.beside() => unreachable!("the printer never ends"),
             () = self.source.keep(period) => unreachable!("what is known is kept for ever"),
             () = self.target.keep(period) => unreachable!("what is known is kept for ever"),
-            () = keep_share(self.source.clone()) => unreachable!("a brake is kept for ever"),
         };
         monitor.last_look().await;
         done
     }
 
-    /// A live run leaves no gap open, no changed key behind, and no guarantee unproved unless that was accepted.
-    fn is_proved(&self, summary: &Summary) -> bool {
-        let (Some(live), Some(told)) = (&summary.live, &self.config.live) else {
-            return true;
-        };
-        live.open_gaps == 0
-            && live.waiting == 0
-            && (told.accept_unproven || live.unproven.is_empty())
-    }
-
-    /// What the run has cost the source's servers, where that was limited.
-    fn tell_share(&self) {
-        let Some(limit) = self.config.flow.source_cpu else {
-            return;
-        };
-        let readers = self.source.routes().readers();
-        let spent = readers
-            .iter()
-            .filter_map(|node| node.link().brake()?.spent());
-        if let Some(most) = spent.max_by(f64::total_cmp) {
-            self.context.stats.note(format!(
-                "the source spent {:.0} % of one core on this run (--source-cpu {}%)",
-                most * 100.0,
-                limit * 100.0
-            ));
+    /// What a run has once, however many databases.
+    async fn beside(&self) {
+        if self.together.is_some() {
+            return std::future::pending().await;
+        }
+        tokio::select! {
+            () = self.printer.run() => {}
+            () = keep_share(self.source.clone()) => {}
         }
     }
 
     /// The report, and what the run came to.
     pub fn close(&self, ended: Result<Ended, RunError>) -> Result<Outcome, RunError> {
-        let stats = &self.context.stats;
-        stats.enter(Phase::Done);
-        self.printer.finish_phase();
-        if self.config.flow.dry_run {
-            stats.note("dry run: nothing was written");
-        }
-        if matches!(ended, Ok(Ended::Early)) && !self.context.is_over_limit() {
-            stats.note("interrupted: not all keys were taken in");
-        }
-        if let Err(error) = &ended {
-            stats.note(format!("ended early: {error}"));
-        }
-        self.tell_share();
-        if tracing::enabled!(tracing::Level::DEBUG)
-            && let Some(waits) = stats.waits()
-        {
-            stats.note(waits);
-        }
-        let summary = stats.summary();
-        self.printer
-            .report(&summary, self.config.console.report)
-            .map_err(|error| RunError::Internal(format!("standard output: {error}")))?;
-        let ended = ended?;
-        let clean = summary.is_clean() && self.is_proved(&summary);
-        Ok(match ended {
-            Ended::Early if self.context.is_over_limit() => Outcome::Different,
-            Ended::Early => Outcome::Interrupted,
-            Ended::Complete if clean => Outcome::Equal,
-            Ended::Complete => Outcome::Different,
-        })
+        let readers = self.source.routes().readers();
+        let brakes = readers
+            .iter()
+            .filter_map(|node| node.link().brake().cloned());
+        let (config, context) = (self.config, &self.context);
+        conclude(
+            (config, self.printer),
+            &context.stats,
+            &brakes.collect::<Vec<_>>(),
+            context.is_over_limit(),
+            ended,
+        )
     }
 }
 
@@ -490,24 +467,6 @@ fn follow(config: &Config, live: &config::Live, source: &Profile, deal: Deal) ->
         // Without the right to INFO the watch over the source finds out by itself.
         source.run_id.is_some(),
     )
-}
-
-fn show(printer: &Printer, endpoint: &Endpoint, profile: &Profile) {
-    let line = server_line(
-        endpoint.side,
-        &endpoint.address,
-        &profile.description,
-        profile.keys,
-        profile.memory,
-        profile.round_trip,
-    );
-    printer.line(&line);
-    if profile.is_cluster && !endpoint.cluster {
-        printer.line(&format!(
-            "{} {}: it is a cluster (cluster_enabled:1) and is treated as one",
-            endpoint.side, endpoint.address
-        ));
-    }
 }
 
 /// Whether DBSIZE is the number of keys to go through.

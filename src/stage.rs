@@ -6,12 +6,14 @@ mod handover;
 mod pipes;
 pub mod read;
 pub mod scan;
+mod shared;
 pub mod verify;
 pub mod watch;
 pub mod write;
 
 pub use self::handover::{Handover, Load};
 pub use self::pipes::Home;
+pub use self::shared::Shared;
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -31,7 +33,6 @@ use crate::queue::{Budget, Queues};
 use crate::signal::Stop;
 use crate::state::Track;
 use crate::stats::{Kind, SkipReason, Stats, Step, Tally};
-use crate::text::printable;
 
 /// What all stages of one run share.
 #[derive(Debug)]
@@ -55,9 +56,7 @@ pub struct Context {
     source_lost: AtomicBool,
     target_lost: AtomicBool,
     failure: Mutex<Option<RunError>>,
-    read_failures: AtomicU64,
-    write_failures: AtomicU64,
-    over_limit: AtomicBool,
+    shared: Arc<Shared>,
     /// Payloads that the target refused before it took one.
     refused_payloads: AtomicU64,
     takes_payloads: AtomicBool,
@@ -71,12 +70,12 @@ impl Context {
     /// A fresh run.
     #[must_use]
     pub fn new(stats: Arc<Stats>, flow: Flow, stop: Stop, follow: Option<Arc<Follow>>) -> Self {
-        let budget = Budget::new(flow.memory_budget);
+        let shared = Arc::new(Shared::new(&flow));
         let by_type = AtomicBool::new(flow.carriage == Carriage::Struct);
         Self {
             stats,
             flow,
-            budget,
+            budget: shared.budget.clone(),
             queues: Queues::default(),
             clocks: Clocks::default(),
             stop,
@@ -85,13 +84,21 @@ impl Context {
             source_lost: AtomicBool::new(false),
             target_lost: AtomicBool::new(false),
             failure: Mutex::new(None),
-            read_failures: AtomicU64::new(0),
-            write_failures: AtomicU64::new(0),
-            over_limit: AtomicBool::new(false),
+            shared,
             refused_payloads: AtomicU64::new(0),
             takes_payloads: AtomicBool::new(false),
             by_type,
         }
+    }
+
+    /// The run has several databases, which share this.
+    #[must_use]
+    pub fn sharing(mut self, shared: Option<Arc<Shared>>) -> Self {
+        if let Some(shared) = shared {
+            self.budget = shared.budget.clone();
+            self.shared = shared;
+        }
+        self
     }
 
     /// How far the snapshot is is kept there.
@@ -129,7 +136,7 @@ impl Context {
     /// Whether more keys failed than `--skip` allows.
     #[must_use]
     pub fn is_over_limit(&self) -> bool {
-        self.over_limit.load(Ordering::Relaxed)
+        self.shared.is_over_limit()
     }
 
     /// Whether a side was given up, or more keys failed than `--skip` allows.
@@ -233,7 +240,7 @@ impl Context {
         }
         if self.flow.log_keys {
             for entry in entries {
-                info!(target: KEYS, "written {}", printable(&entry.key.name));
+                info!(target: KEYS, "written {}", self.stats.named(&entry.key.name));
             }
         }
     }
@@ -277,24 +284,28 @@ impl Context {
     /// A key failed for good: counted, named, and held against `--skip`.
     fn fail_as(&self, side: Side, key: &[u8], (source, mark): (&Bytes, Mark), message: &str) {
         let (step, failures, limit) = match side {
-            Side::Source => (Step::Read, &self.read_failures, self.flow.read_skip),
-            Side::Target => (Step::Write, &self.write_failures, self.flow.write_skip),
+            Side::Source => (Step::Read, &self.shared.read_failures, self.flow.read_skip),
+            Side::Target => (
+                Step::Write,
+                &self.shared.write_failures,
+                self.flow.write_skip,
+            ),
         };
         self.stats.failed(step, key, message);
         self.left_flight(mark);
         if self.is_lost(side) {
             // One line told why; a line for each of ten thousand keys would bury it.
-            info!("not copied: {}: {message}", printable(key));
+            info!("not copied: {}: {message}", self.stats.named(key));
             return;
         }
         if let Some(track) = &self.track {
             track.failed(source, mark);
         }
-        error!("not copied: {}: {message}", printable(key));
+        error!("not copied: {}: {message}", self.stats.named(key));
         let failed = failures.fetch_add(1, Ordering::Relaxed) + 1;
         if let SkipLimit::Keys(limit) = limit
             && failed > limit
-            && !self.over_limit.swap(true, Ordering::Relaxed)
+            && !self.shared.over_limit.swap(true, Ordering::Relaxed)
         {
             error!(
                 "{failed} keys failed, more than --skip allows: what is in flight drains, then the run ends"

@@ -3,6 +3,7 @@
 mod kind;
 mod latency;
 mod live;
+mod parts;
 mod process;
 mod summary;
 mod times;
@@ -10,7 +11,7 @@ mod trouble;
 mod waits;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use self::kind::Tallies;
@@ -19,8 +20,8 @@ use self::latency::Histograms;
 pub use self::live::{Gap, HotKey, Live, LiveSummary};
 pub use self::process::{cpu_time, peak_memory, resident_memory};
 pub use self::summary::{
-    Counts, Difference, DifferenceKind, Differences, Failure, Latencies, Latency, Phase,
-    Reconnects, SkipReason, Skipped, Step, Summary,
+    Counts, Difference, DifferenceKind, Differences, Failure, Found, Latencies, Latency,
+    OfDatabase, Phase, Reconnects, SkipReason, Skipped, Step, Summary,
 };
 pub use self::times::{Command, Times};
 pub use self::trouble::Away;
@@ -31,19 +32,23 @@ use crate::config::Side;
 /// Failures, and differences, that are kept with their key's name; beyond that they are only counted.
 pub const KEPT: usize = 1000;
 
-/// The counters of a run, shared by its stages. Methods take a count, to be called once a batch.
+/// The counters of a run, shared by its stages. Methods take a count, to be called once a batch. Where a run has several
+/// databases, each has counters of its own, and the run's are their sum.
 #[derive(Debug)]
 pub struct Stats {
     /// What a live run counts beside.
-    pub live: Live,
+    pub live: Arc<Live>,
+    /// The database of the source that is counted, and the target's, where the run has several.
+    database: Option<(u32, u32)>,
+    parts: Mutex<Vec<Arc<Stats>>>,
     started: Instant,
-    latency: Option<Mutex<Histograms>>,
-    waits: waits::Waits,
+    latency: Option<Arc<Mutex<Histograms>>>,
+    waits: Arc<waits::Waits>,
     /// Latency is for the report, too.
     reports_latency: bool,
-    read: Tallies,
-    wrote: Tallies,
-    troubles: Troubles,
+    read: Arc<Tallies>,
+    wrote: Arc<Tallies>,
+    troubles: Arc<Troubles>,
     marks: Mutex<Marks>,
     /// Keys that the source is thought to have; [`UNKNOWN`] where nobody knows.
     total_keys: AtomicU64,
@@ -76,7 +81,7 @@ pub struct Stats {
     in_chunks: AtomicU64,
     read_again: AtomicU64,
     lost_field_expiries: AtomicU64,
-    evicted: AtomicU64,
+    evicted: Arc<AtomicU64>,
     compared: AtomicU64,
     compare_failed: AtomicU64,
     missing: AtomicU64,
@@ -86,9 +91,9 @@ pub struct Stats {
     both: AtomicBool,
     extra: AtomicU64,
     repaired: AtomicU64,
-    failures: Mutex<Vec<Failure>>,
-    differences: Mutex<Vec<Difference>>,
-    notes: Mutex<Vec<String>>,
+    failures: Arc<Mutex<Vec<Failure>>>,
+    differences: Arc<Mutex<Vec<Found>>>,
+    notes: Arc<Mutex<Vec<String>>>,
 }
 
 /// `total_keys` where no number is known.
@@ -129,14 +134,16 @@ impl Stats {
     pub fn new(latency: bool) -> Self {
         let now = Instant::now();
         Self {
-            live: Live::default(),
+            live: Arc::default(),
+            database: None,
+            parts: Mutex::default(),
             started: now,
-            latency: latency.then(Mutex::default),
-            waits: waits::Waits::default(),
+            latency: latency.then(Arc::default),
+            waits: Arc::default(),
             reports_latency: latency,
-            read: Tallies::default(),
-            wrote: Tallies::default(),
-            troubles: Troubles::default(),
+            read: Arc::default(),
+            wrote: Arc::default(),
+            troubles: Arc::default(),
             marks: Mutex::new(Marks {
                 phase: Phase::Connecting,
                 since: now,
@@ -176,7 +183,7 @@ impl Stats {
             in_chunks: AtomicU64::default(),
             read_again: AtomicU64::default(),
             lost_field_expiries: AtomicU64::default(),
-            evicted: AtomicU64::default(),
+            evicted: Arc::default(),
             compared: AtomicU64::default(),
             compare_failed: AtomicU64::default(),
             missing: AtomicU64::default(),
@@ -186,9 +193,9 @@ impl Stats {
             both: AtomicBool::default(),
             extra: AtomicU64::default(),
             repaired: AtomicU64::default(),
-            failures: Mutex::default(),
-            differences: Mutex::default(),
-            notes: Mutex::default(),
+            failures: Arc::default(),
+            differences: Arc::default(),
+            notes: Arc::default(),
         }
     }
 
@@ -276,6 +283,7 @@ impl Stats {
         let mut failures = lock(&self.failures);
         if failures.len() < KEPT {
             failures.push(Failure {
+                database: self.database.map(|(source, _)| source),
                 step,
                 key: key.to_vec(),
                 message: message.into(),
@@ -343,7 +351,7 @@ impl Stats {
     ///
     /// What was known before comes back.
     pub fn set_evicted_keys(&self, keys: u64) -> u64 {
-        self.evicted.swap(keys, Relaxed)
+        self.evicted.fetch_max(keys, Relaxed)
     }
 
     /// Keys compared, whatever came out.
@@ -363,7 +371,7 @@ impl Stats {
         .fetch_add(1, Relaxed);
         let mut differences = lock(&self.differences);
         if differences.len() < KEPT {
-            differences.push(difference);
+            differences.push(self.found(difference));
         }
     }
 
@@ -386,9 +394,7 @@ impl Stats {
         }
     }
 
-    /// The counters alone, as of now.
-    #[must_use]
-    pub fn counts(&self) -> Counts {
+    fn own_counts(&self) -> Counts {
         let get = |counter: &AtomicU64| counter.load(Relaxed);
         let total = get(&self.total_keys);
         Counts {
@@ -455,7 +461,7 @@ impl Stats {
             phase,
             copied,
             verified,
-            both: self.both.load(Relaxed),
+            both: self.looked_both_ways(),
             counts: self.counts(),
             elapsed_seconds: self.started.elapsed().as_secs_f64(),
             scan_seconds: scanning.as_secs_f64(),
@@ -465,6 +471,7 @@ impl Stats {
             cpu_seconds: cpu_time().as_secs_f64(),
             latency: self.latencies(),
             live: self.live.summary(),
+            databases: self.databases(),
             failures: lock(&self.failures).clone(),
             different_keys: lock(&self.differences).clone(),
             notes: lock(&self.notes).clone(),

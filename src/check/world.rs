@@ -3,7 +3,7 @@
 use super::report::{Level, Place};
 use super::rights::Share;
 use super::{
-    Findings, Reached, by_type_at_most, compared_at_most, copies, payload, survey, writes,
+    Findings, Reached, Span, by_type_at_most, compared_at_most, copies, payload, survey, writes,
 };
 use crate::clock::SAME;
 use crate::config::{Address, Carriage, Config, Endpoint, Side};
@@ -17,8 +17,8 @@ use crate::transform::Rename;
 pub(super) fn sides(
     config: &Config,
     rename: &Rename,
-    source: &Reached<'_>,
-    target: &Reached<'_>,
+    (source, target): (&Reached<'_>, &Reached<'_>),
+    span: Span<'_>,
     findings: &mut Findings,
 ) {
     if let Err(error) = refuse_same_database(config, &source.found, &target.found) {
@@ -37,7 +37,9 @@ pub(super) fn sides(
         };
         findings.add(Level::NotReady, Side::Target, "cluster", reason);
     }
-    if let Some(line) = left_behind(config, &source.found, &target.found) {
+    if matches!(span, Span::Several(_)) {
+        // Which are taken is told, and which cannot be.
+    } else if let Some(line) = left_behind(config, &source.found, &target.found) {
         findings.add(Level::Note, Side::Source, "databases", line);
     } else {
         other_databases(config, source, findings);
@@ -68,7 +70,7 @@ fn other_databases(config: &Config, source: &Reached<'_>, findings: &mut Finding
             "other databases have keys, too, which this run leaves out: {}",
             others.join(", ")
         ),
-        "a run for each, with --source-db and --target-db",
+        "--source-db all copies them, too",
     );
 }
 

@@ -36,7 +36,7 @@ pub struct Bare {
     /// Command that prints the password, run at each connection
     #[arg(long, value_name = "COMMAND")]
     pub pass_command: Option<Hidden>,
-    /// Database number; a cluster has 0 alone [default: 0]
+    /// Database number, of the source also several (0-15, 1,3) or all; a cluster has 0 alone [default: 0]
     #[arg(short = 'n', long, value_name = "NUMBER")]
     pub db: Option<String>,
     /// Connect by TLS
@@ -86,12 +86,17 @@ pub struct Bare {
 const SOURCE_READ_FROM: &str = "Node that is read in each shard of a cluster: upstream (the master), upstream_preferred, \
     replica, replica_preferred, any, any_replica, lowest_latency [default: upstream]";
 
+const SOURCE_DB: &str = "Database number, several (0-15, 1,3) or all, of which those with keys go each to the same number at \
+    the target (--db-map); a cluster has 0 alone [default: 0]";
+
+const TARGET_DB: &str = "Database number; a cluster has 0 alone [default: 0]";
+
 const TARGET_READ_FROM: &str = "Node that is read in each shard of a cluster when both sides are compared: \
     as in --source-read-from [default: upstream]";
 
 /// One side's options in RIOT 4's spelling: the same struct twice, with a prefix of its own.
 macro_rules! side {
-    ($(#[$docs:meta])* $name:ident, $side:literal, $heading:literal, $read_from:expr) => {
+    ($(#[$docs:meta])* $name:ident, $side:literal, $heading:literal, $db:expr, $read_from:expr) => {
         $(#[$docs])*
         #[derive(Debug, Clone, Args)]
         #[command(next_help_heading = $heading)]
@@ -108,8 +113,8 @@ macro_rules! side {
             /// Command that prints the password, run at each connection
             #[arg(id = concat!($side, "-pass-command"), long = concat!($side, "-pass-command"), value_name = "COMMAND")]
             pub pass_command: Option<Hidden>,
-            /// Database number; a cluster has 0 alone [default: 0]
-            #[arg(id = concat!($side, "-db"), long = concat!($side, "-db"), value_name = "NUMBER")]
+            /// Database number.
+            #[arg(id = concat!($side, "-db"), long = concat!($side, "-db"), value_name = "NUMBER", help = $db)]
             pub db: Option<String>,
             /// Connect by TLS
             #[arg(id = concat!($side, "-tls"), long = concat!($side, "-tls"))]
@@ -166,10 +171,10 @@ macro_rules! side {
 
 side! {
     /// `--source-X`.
-    SourceSide, "source", "Source", SOURCE_READ_FROM
+    SourceSide, "source", "Source", SOURCE_DB, SOURCE_READ_FROM
 }
 
 side! {
     /// `--target-X`.
-    TargetSide, "target", "Target", TARGET_READ_FROM
+    TargetSide, "target", "Target", TARGET_DB, TARGET_READ_FROM
 }

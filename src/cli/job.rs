@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::Args;
 
-use super::{Bare, Foreign, Hidden, Later, Live, SourceSide, TargetSide};
+use super::{Bare, Foreign, Hidden, Live, SourceSide, TargetSide};
 
 /// `replicate` and `compare`: the same words, of which each command refuses some.
 #[derive(Debug, Args)]
@@ -42,9 +42,6 @@ pub struct Job {
     /// The target in RIOT 3's spelling.
     #[command(flatten)]
     pub bare: Bare,
-    /// What this version does not have yet.
-    #[command(flatten)]
-    pub later: Later,
     /// What has no meaning here.
     #[command(flatten)]
     pub foreign: Foreign,
@@ -58,6 +55,10 @@ pub struct Keys {
     /// alone), compare (as riot compare) [default: scan]
     #[arg(long, value_name = "MODE")]
     pub mode: Option<String>,
+    /// With several databases (--source-db 0-15, 1,3 or all): database A of the source goes to database B of the target;
+    /// several allowed [default: each to the same number]
+    #[arg(long, value_name = "A=B")]
+    pub db_map: Vec<String>,
     /// Keys that match this glob, as SCAN MATCH has it [default: *]
     #[arg(long, alias = "scan-match", value_name = "GLOB")]
     pub key_pattern: Option<OsString>,

@@ -68,7 +68,7 @@ impl Run<'_> {
         );
         // All that was taken in has its fate: the gaps tell what is left.
         stats.live.set_obstacle(None);
-        self.session.printer.finish_phase();
+        self.session.end_phase();
         let session = self.session;
         if !complete {
             return Ok(Ended::Early);

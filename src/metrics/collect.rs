@@ -5,6 +5,7 @@ use std::time::UNIX_EPOCH;
 use super::family::{Family, Of, Value};
 use super::{Board, View};
 use crate::config::Side;
+use crate::queue::{Budget, Depth};
 use crate::stats::{Counts, Kind, Phase, Skipped, cpu_time, resident_memory};
 
 /// From the shortest interval of the feeders to a cutover that waits for an hour.
@@ -79,7 +80,7 @@ pub(super) fn process(board: &Board, ready: bool, phase: Phase) -> Vec<Family> {
 
 /// One run.
 pub(super) fn run(view: &View) -> Vec<Family> {
-    let counts = view.context.stats.counts();
+    let counts = view.stats.counts();
     let mut families = keys(&counts);
     families.extend(values(view));
     families.extend(copying(&counts));
@@ -155,7 +156,7 @@ fn reasons(skipped: Skipped) -> [(&'static str, u64); 8] {
 }
 
 fn values(view: &View) -> Vec<Family> {
-    let stats = &view.context.stats;
+    let stats = &view.stats;
     let (read, written) = (stats.read_by_type(), stats.written_by_type());
     let name = Kind::name;
     vec![
@@ -232,7 +233,7 @@ fn copying(counts: &Counts) -> Vec<Family> {
 }
 
 fn servers(view: &View, counts: &Counts) -> Vec<Family> {
-    let stats = &view.context.stats;
+    let stats = &view.stats;
     let mut errors = Family::counter(
         "riot_errors",
         None,
@@ -289,11 +290,20 @@ fn servers(view: &View, counts: &Counts) -> Vec<Family> {
 }
 
 fn queues(view: &View) -> Vec<Family> {
-    let context = &view.context;
+    let contexts = &view.contexts;
     let level = |name, unit, help, level: u64| {
         Family::gauge(name, unit, help).of(Value::Gauge(level as f64))
     };
-    let depths = ["read", "write", "compare"].map(|name| (name, context.queues.depth(name)));
+    let depths = ["read", "write", "compare"].map(|name| {
+        let depths = contexts.iter().map(|context| context.queues.depth(name));
+        let all = depths.fold(Depth::default(), |all, one| Depth {
+            keys: all.keys + one.keys,
+            bytes: all.bytes + one.bytes,
+        });
+        (name, all)
+    });
+    // All of them share it.
+    let budget = contexts.first().map(|context| &context.budget);
     vec![
         Family::gauge(
             "riot_queue_keys",
@@ -317,22 +327,23 @@ fn queues(view: &View) -> Vec<Family> {
             "riot_memory_held",
             Some(Of::Bytes),
             "Bytes of values that are held.",
-            context.budget.held(),
+            budget.map_or(0, Budget::held),
         ),
         level(
             "riot_memory_budget",
             Some(Of::Bytes),
             "Bytes of values that may be held (--mem-budget).",
-            context.budget.size(),
+            budget.map_or(0, Budget::size),
         ),
     ]
 }
 
 fn live(view: &View) -> Vec<Family> {
-    let live = &view.context.stats.live;
-    let follow = view.context.follow.as_ref();
-    let changed = follow.map_or((0, 0), |follow| {
-        (follow.changed.len(), follow.changed.capacity())
+    let live = &view.stats.live;
+    let follows = view.contexts.iter().filter_map(|one| one.follow.as_ref());
+    let changed = follows.fold((0, 0), |(len, capacity), follow| {
+        let changed = &follow.changed;
+        (len + changed.len(), capacity + changed.capacity())
     });
     let level = |name, unit, help, level| Family::gauge(name, unit, help).of(Value::Gauge(level));
     let count = |name, help, count| Family::counter(name, None, help).of(Value::Count(count));

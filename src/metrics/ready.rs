@@ -10,18 +10,23 @@ pub(super) fn readiness(view: Option<&View>, limit: Duration) -> Result<&'static
     let Some(view) = view else {
         return Err("connecting".to_owned());
     };
-    let stats = &view.context.stats;
+    let stats = &view.stats;
     let (phase, counts) = (stats.phase(), stats.counts());
-    if view.context.has_failed() {
+    if view.contexts.iter().any(|context| context.has_failed()) {
         return Err("the run has failed".to_owned());
     }
-    if view.context.flow.dry_run && view.task != Task::Compare {
+    let dry = view.contexts.iter().any(|context| context.flow.dry_run);
+    if dry && view.task != Task::Compare {
         return Err("dry run: nothing is written".to_owned());
     }
     match view.task {
         Task::Compare => compared(phase, &counts, view.repeats),
         Task::Snapshot => copied(phase, &counts, view.repeats),
-        Task::Live => followed(view, phase, &counts, limit),
+        Task::Live => {
+            // Of several databases one may be behind, and come later.
+            let phases = view.contexts.iter().map(|context| context.stats.phase());
+            followed(view, phases.min().unwrap_or(phase), &counts, limit)
+        }
     }
 }
 
@@ -54,7 +59,7 @@ fn followed(
     counts: &Counts,
     limit: Duration,
 ) -> Result<&'static str, String> {
-    let live = &view.context.stats.live;
+    let live = &view.stats.live;
     let mut why = Vec::new();
     match phase {
         Phase::Connecting => why.push("connecting".to_owned()),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::config::{Address, Side};
-use crate::stats::{Difference, DifferenceKind};
+use crate::stats::{DifferenceKind, Found};
 use crate::text::{bytes, milliseconds, printable, thousands};
 
 /// What a server is, in one line with steady columns; what could not be learnt is left blank.
@@ -30,11 +30,12 @@ pub fn server_line(
     )
 }
 
-/// A difference as `--show-diffs` has it: `ttl KEY: expected 1000 but was -1`.
+/// A difference as `--show-diffs` has it: `ttl KEY: expected 1000 but was -1`; where the run has several databases, after that of
+/// the source: `db3 missing string KEY`.
 #[must_use]
-pub fn difference_line(difference: &Difference) -> String {
-    let key = printable(&difference.key);
-    match &difference.kind {
+pub fn difference_line(found: &Found) -> String {
+    let key = printable(&found.difference.key);
+    let line = match &found.difference.kind {
         DifferenceKind::Missing { r#type } => format!("missing {type} {key}"),
         DifferenceKind::Type { expected, found } => {
             format!("type {key}: expected {expected} but was {found}")
@@ -44,12 +45,17 @@ pub fn difference_line(difference: &Difference) -> String {
             format!("ttl {key}: expected {expected} but was {found}")
         }
         DifferenceKind::Extra => format!("extra {key}"),
+    };
+    match found.database {
+        Some(database) => format!("db{database} {line}"),
+        None => line,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stats::Difference;
 
     fn tcp(host: &str, port: u16) -> Address {
         Address::Tcp {
@@ -111,10 +117,18 @@ mod tests {
             DifferenceKind::Extra,
         ]
         .map(|kind| {
-            difference_line(&Difference {
+            let difference = Difference {
                 key: b"k\n\xff".to_vec(),
                 kind,
-            })
+            };
+            let mut found = Found {
+                database: None,
+                difference,
+            };
+            let line = difference_line(&found);
+            found.database = Some(3);
+            assert_eq!(difference_line(&found), format!("db3 {line}"));
+            line
         });
         insta::assert_snapshot!(lines.join("\n"), @r#"
         missing string k\x0a\xff

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::meter::Rates;
 use super::progress::whole;
 use crate::config::ReportFormat;
-use crate::stats::{Counts, Summary};
+use crate::stats::{Counts, OfDatabase, Summary};
 use crate::text::{bytes, elapsed, milliseconds, printable, thousands};
 
 /// Failed keys that the text names; JSON names all that were kept.
@@ -30,6 +30,8 @@ pub(super) fn report(summary: &Summary, format: ReportFormat) -> String {
 fn text(summary: &Summary) -> String {
     let mut lines = Vec::new();
     lines.push(keys_line(summary));
+    let databases = summary.databases.iter();
+    lines.extend(databases.map(|of| database_line(of, compares_alone(summary))));
     lines.push(speed_line(summary));
     let scanned = summary.scan_seconds <= 0.0 || summary.counts.scan_complete;
     let runs = summary.live.iter();
@@ -48,8 +50,9 @@ fn text(summary: &Summary) -> String {
     }
     for failure in summary.failures.iter().take(NAMED) {
         lines.push(format!(
-            "failed {} {}: {}",
+            "failed {} {}{}: {}",
             failure.step,
+            database(failure.database),
             printable(&failure.key),
             printable(failure.message.as_bytes())
         ));
@@ -80,8 +83,39 @@ fn text(summary: &Summary) -> String {
 }
 
 fn keys_line(summary: &Summary) -> String {
-    let counts = &summary.counts;
-    if summary.verified && !summary.copied {
+    counts_line(&summary.counts, compares_alone(summary))
+}
+
+fn compares_alone(summary: &Summary) -> bool {
+    summary.verified && !summary.copied
+}
+
+/// One of several databases: `db3 to db0: 12 keys: …`.
+fn database_line(of: &OfDatabase, compared: bool) -> String {
+    let to = if of.target == of.source {
+        String::new()
+    } else {
+        format!(" to db{}", of.target)
+    };
+    let line = counts_line(&of.counts, compared);
+    let differ = of.counts.differences.total();
+    let differ = if differ > 0 {
+        format!(", {} differ", thousands(differ))
+    } else {
+        String::new()
+    };
+    format!("db{}{to}: {line}{differ}", of.source)
+}
+
+/// What names are preceded by where the run has several databases.
+fn database(database: Option<u32>) -> String {
+    database
+        .map(|database| format!("db{database} "))
+        .unwrap_or_default()
+}
+
+fn counts_line(counts: &Counts, compared: bool) -> String {
+    if compared {
         return format!(
             "{} keys: {} compared, {} failed",
             thousands(counts.compared + counts.compare_failed),

@@ -6,7 +6,7 @@ use tracing::level_filters::LevelFilter;
 use super::testing::Seen;
 use super::*;
 use crate::config::{Log, LogFormat, LogTarget};
-use crate::stats::{DifferenceKind, Step};
+use crate::stats::{Difference, DifferenceKind, Step};
 
 struct Closed(io::ErrorKind);
 
@@ -163,10 +163,13 @@ fn differences_are_data() {
     let Seen {
         printer, err, out, ..
     } = testing::printer(&console(Progress::None));
-    let difference = Difference {
-        key: b"k\0".to_vec(),
-        kind: DifferenceKind::Value {
-            r#type: "zset".into(),
+    let difference = Found {
+        database: None,
+        difference: Difference {
+            key: b"k\0".to_vec(),
+            kind: DifferenceKind::Value {
+                r#type: "zset".into(),
+            },
         },
     };
     printer.differences(&[]).unwrap();

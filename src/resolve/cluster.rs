@@ -1,15 +1,17 @@
 //! One side as a cluster: whether the words say that it is one, and which node of a shard is read.
 
+use super::databases::Said;
 use super::words::Words;
 use super::{Db, UsageError, value};
-use crate::config::{Address, ReadFrom};
+use crate::config::{Address, ReadFrom, Side};
 
-/// Whether the words say that it is a cluster: it is reached by host and port then, and its database is 0. `database`
-/// comes with the option or the URI that names it.
+/// Whether the words say that it is a cluster: it is reached by host and port then, and its database is 0, which at the source
+/// is all that it has.
 pub(super) fn is_said(
     words: &Words,
     address: &Address,
-    database: (&str, Db),
+    database: &Said,
+    side: Side,
 ) -> Result<bool, UsageError> {
     let Some(cluster) = &words.cluster else {
         return Ok(false);
@@ -30,10 +32,10 @@ pub(super) fn is_said(
             ));
         }
     }
-    match database {
-        (_, Db::One(0)) => Ok(true),
-        (place, _) => Err(UsageError::new(
-            place,
+    match (&database.database, side) {
+        (Db::One(0), _) | (Db::All, Side::Source) => Ok(true),
+        _ => Err(UsageError::new(
+            &database.option,
             format!("a cluster has database 0 alone, and {option} says that it is one"),
         )),
     }

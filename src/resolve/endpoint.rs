@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
 
+use super::databases::Said;
 use super::uri::{self, Uri};
 use super::value::{self, Bare};
 use super::words::{Given, Secret, Verify, Words};
@@ -31,6 +32,8 @@ pub(super) struct Draft {
     pub(super) endpoint: Endpoint,
     /// The option that asks for a prompt.
     pub(super) prompt: Option<String>,
+    /// Its database, or several.
+    pub(super) database: Said,
 }
 
 /// Where a side's words come from, besides its options.
@@ -113,9 +116,8 @@ pub(super) fn resolve(
             None => COMMAND_TIMEOUT,
         },
     };
-    let (place_of_database, database) = said_database(words, uri.as_ref(), uri_name.as_deref())?;
-    let cluster = cluster::is_said(words, &address, (place_of_database, database))?;
-    let database = database_number(place_of_database, database, side)?;
+    let database = said_database(words, uri.as_ref(), uri_name.as_deref())?;
+    let cluster = cluster::is_said(words, &address, &database, side)?;
     let client_name = words
         .client_name
         .as_ref()
@@ -150,7 +152,7 @@ pub(super) fn resolve(
         tls,
         user,
         password,
-        database,
+        database: database.number(),
         client_name,
         resp,
         connect_timeout: CONNECT_TIMEOUT.min(command_timeout),
@@ -159,7 +161,11 @@ pub(super) fn resolve(
         cluster,
         read_from: cluster::read_from(words)?,
     };
-    Ok(Draft { endpoint, prompt })
+    Ok(Draft {
+        endpoint,
+        prompt,
+        database,
+    })
 }
 
 fn address(uri: Option<&Uri>, words: &Words) -> Result<Address, UsageError> {
@@ -225,34 +231,24 @@ fn host_alone(given: &Given<Hidden>) -> Result<String, UsageError> {
 }
 
 /// The database, with the option or the URI that names it.
-fn said_database<'a>(
-    words: &'a Words,
+fn said_database(
+    words: &Words,
     uri: Option<&Uri>,
-    uri_name: Option<&'a str>,
-) -> Result<(&'a str, Db), UsageError> {
-    Ok(match &words.database {
-        Some(given) => (
-            given.option.as_str(),
-            Db::parse(&given.option, &given.value)?,
-        ),
-        None => (
-            uri_name.unwrap_or_default(),
-            uri.and_then(|uri| uri.database).unwrap_or(Db::One(0)),
-        ),
-    })
-}
-
-fn database_number(option: &str, database: Db, side: Side) -> Result<u32, UsageError> {
-    match (database, side) {
-        (Db::One(number), _) => Ok(number),
-        (Db::Several, Side::Source) => {
-            Err(UsageError::later(option, "several databases in one run"))
-        }
-        (Db::Several, Side::Target) => Err(UsageError::new(
-            option,
-            "the target has one database number",
-        )),
+    uri_name: Option<&str>,
+) -> Result<Said, UsageError> {
+    if let Some(given) = &words.database {
+        return Ok(Said {
+            option: given.option.clone(),
+            database: Db::parse(&given.option, &given.value)?,
+            given: true,
+        });
     }
+    let of_uri = uri.and_then(|uri| uri.database.clone());
+    Ok(Said {
+        option: uri_name.unwrap_or_default().to_owned(),
+        given: of_uri.is_some(),
+        database: of_uri.unwrap_or(Db::One(0)),
+    })
 }
 
 fn password(

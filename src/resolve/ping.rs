@@ -30,6 +30,9 @@ pub(super) fn resolve(
         surroundings,
     };
     let draft = endpoint::resolve(&place, &options, &mut notices)?;
+    draft
+        .database
+        .refuse_several("riot ping has one database number")?;
     let endpoint = ask(draft, surroundings)?;
     Ok((
         Ping {

@@ -1,9 +1,8 @@
-//! Options that are refused by name: what comes in a later version, what `compare` does not have, what RIOT had and has no
-//! meaning here.
+//! Options that are refused by name: what `compare` does not have, what RIOT had and has no meaning here.
 
 use super::UsageError;
 use super::value;
-use crate::cli::{Foreign, Job, Later, Live};
+use crate::cli::{Foreign, Job, Live};
 use crate::config::Command;
 
 /// RIOT's commands besides replicate and compare.
@@ -60,7 +59,7 @@ pub(super) fn command_word(word: &str) -> UsageError {
     }
 }
 
-/// Everything of a job that this version refuses. What the job is comes back: `replicate --mode compare` is compare.
+/// Everything of a job that is refused. What the job is comes back: `replicate --mode compare` is compare.
 pub(super) fn job(command: Command, job: &mut Job) -> Result<Mode, UsageError> {
     foreign(&job.foreign)?;
     let mode = match command {
@@ -82,7 +81,6 @@ pub(super) fn job(command: Command, job: &mut Job) -> Result<Mode, UsageError> {
             Mode::Compare
         }
     };
-    later(&job.later)?;
     Ok(mode)
 }
 
@@ -270,19 +268,6 @@ fn mode(command: Command, job: &Job) -> Result<Mode, UsageError> {
             }
             Ok(Mode::Compare)
         }
-    }
-}
-
-fn later(later: &Later) -> Result<(), UsageError> {
-    let Later { db_map } = later;
-    let options = [(
-        !db_map.is_empty(),
-        "--db-map",
-        "several databases in one run",
-    )];
-    match options.iter().find(|(given, ..)| *given) {
-        Some((_, option, what)) => Err(UsageError::later(option, what)),
-        None => Ok(()),
     }
 }
 

@@ -80,6 +80,16 @@ impl Info {
         numbers
     }
 
+    /// Keys of a database, where that is told.
+    #[must_use]
+    pub fn keys(&self, database: u32) -> Option<u64> {
+        let line = self.text(&format!("db{database}"))?;
+        let keys = line
+            .split(',')
+            .find_map(|field| field.strip_prefix("keys="));
+        keys?.parse().ok()
+    }
+
     /// Whether another database than this one has keys.
     #[must_use]
     pub fn has_other_databases(&self, database: u32) -> bool {

@@ -56,14 +56,21 @@ impl Session<'_> {
 }
 
 /// What cannot be had is told. Where DUMP or RESTORE is not allowed, what is no string is copied by the commands of its type.
-pub(super) fn payloads_go(config: &Config, context: &Context, source: &Profile, target: &Profile) {
+pub(super) fn payloads_go(
+    config: &Config,
+    context: &Context,
+    (source, target): (&Profile, &Profile),
+    tells: impl Fn(&str) -> bool,
+) {
     let copies = config.command == config::Command::Replicate || config.verification.repair;
     if !copies || config.flow.dry_run {
         return;
     }
     if config.flow.big_key.is_some() && !source.weighs {
         let line = "big keys cannot be told from others: MEMORY USAGE is not allowed at the source (ACL rule +memory|usage)";
-        warn!("{line}");
+        if tells(line) {
+            warn!("{line}");
+        }
         context.stats.note(line);
     }
     if context.copies_by_type() {
@@ -79,6 +86,8 @@ pub(super) fn payloads_go(config: &Config, context: &Context, source: &Profile, 
         "the {side} does not allow {command} (ACL rule +{}): every key is copied by the commands of its type",
         command.to_lowercase()
     );
-    warn!("{line}");
+    if tells(&line) {
+        warn!("{line}");
+    }
     context.stats.note(line);
 }

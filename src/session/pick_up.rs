@@ -53,6 +53,7 @@ pub(super) fn pick_up(
         failed => lines.push(format!("{failed} keys that failed before are tried again")),
     }
     for line in lines {
+        let line = stats.label() + &line;
         printer.line(&line);
         stats.note(line);
     }

@@ -3,6 +3,7 @@
 use super::sides::Found;
 use crate::config::{self, Address, Config};
 use crate::error::RunError;
+use crate::server::{Choice, Way};
 use crate::transform::Rename;
 
 /// Both sides are one database.
@@ -11,12 +12,7 @@ pub(crate) fn refuse_same_database(
     source: &Found,
     target: &Found,
 ) -> Result<(), RunError> {
-    let same_server = if source.run_ids.is_empty() || target.run_ids.is_empty() {
-        config.source.address == config.target.address
-            && !matches!(config.source.address, Address::Sentinel { .. })
-    } else {
-        source.run_ids.iter().any(|id| target.run_ids.contains(id))
-    };
+    let same_server = is_one_server(config, source, target);
     let same_cluster = source.profile.is_cluster && target.profile.is_cluster && {
         let masters = target.nodes.routes().masters();
         let routes = source.nodes.routes();
@@ -34,6 +30,35 @@ pub(crate) fn refuse_same_database(
         return Err(RunError::SameDatabase(address));
     }
     Ok(())
+}
+
+fn is_one_server(config: &Config, source: &Found, target: &Found) -> bool {
+    if source.run_ids.is_empty() || target.run_ids.is_empty() {
+        config.source.address == config.target.address
+            && !matches!(config.source.address, Address::Sentinel { .. })
+    } else {
+        source.run_ids.iter().any(|id| target.run_ids.contains(id))
+    }
+}
+
+/// Tracking names keys without their database: where one server is both sides, it would tell of the run's own writes, for ever.
+pub(super) fn without_echo(
+    config: &Config,
+    (source, target): (&Found, &Found),
+    choice: Choice,
+) -> Result<Choice, RunError> {
+    if !is_one_server(config, source, target) {
+        return Ok(choice);
+    }
+    if choice.ways.contains(&Way::Tracking) {
+        return Err(source.nodes.unusable(
+            "it is the target, too, and client tracking would tell of riot's own writes: CONFIG SET notify-keyspace-events KA there, and --events keyspace",
+        ));
+    }
+    Ok(Choice {
+        tracking: false,
+        ..choice
+    })
 }
 
 /// A cluster has one database: what the source has in others stays there.

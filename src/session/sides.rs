@@ -26,12 +26,13 @@ pub(crate) struct Found {
     pub(crate) run_ids: Vec<String>,
 }
 
-/// Reaches a side, and tries what the run will ask of it.
+/// Reaches a side, and tries what the run will ask of it. What is sent there waits at the brake.
 pub(crate) async fn reach(
     endpoint: &Endpoint,
     needs: Needs,
     flow: &Flow,
     stats: &Arc<Stats>,
+    brake: Option<Arc<Brake>>,
 ) -> Result<Found, RunError> {
     let profile = probe(endpoint, needs, flow.reconnect_timeout, None).await?;
     let link = Link::new(
@@ -41,8 +42,6 @@ pub(crate) async fn reach(
         profile.no_touch,
         stats.clone(),
     );
-    let share = flow.source_cpu.filter(|_| endpoint.side == Side::Source);
-    let brake = share.map(|share| Brake::new(share, endpoint.command_timeout));
     let link = Arc::new(link.braked(brake));
     let side = endpoint.side;
     if !profile.is_cluster {

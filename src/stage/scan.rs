@@ -89,12 +89,12 @@ impl ScanStage {
                     .track
                     .clone()
                     .filter(|_| purpose == Purpose::Replicate),
+                paid_until: context.shared.paid_until.clone(),
                 context,
                 sieve,
                 rename,
                 purpose,
                 inlets,
-                paid_until: Arc::default(),
             },
             nodes,
             run_id,

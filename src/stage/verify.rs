@@ -25,7 +25,6 @@ use crate::error::{Class, Lost, RunError, classify};
 use crate::queue::Receiver;
 use crate::reading::BATCH_KEYS;
 use crate::stats::{Difference, DifferenceKind, Step};
-use crate::text::printable;
 use crate::transform::Rename;
 use crate::types;
 use crate::window::{self, Window};
@@ -61,7 +60,10 @@ impl Terms {
 
 /// A key that cannot be compared: told, and counted.
 pub fn fail(context: &Context, side: Side, key: &Key, error: &str) {
-    tracing::error!("not compared: {}: {side}: {error}", printable(&key.name));
+    tracing::error!(
+        "not compared: {}: {side}: {error}",
+        context.stats.named(&key.name)
+    );
     context.stats.erred(side, classify(error.as_bytes()));
     context.stats.failed(Step::Compare, &key.name, error);
 }

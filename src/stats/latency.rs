@@ -1,6 +1,7 @@
 //! How long commands took, by side and command.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
@@ -21,7 +22,7 @@ impl Stats {
     /// The times of commands are kept, whether or not they are reported.
     #[must_use]
     pub fn keeping_latency(mut self) -> Self {
-        self.latency.get_or_insert_default();
+        self.latency.get_or_insert_with(Arc::default);
         self
     }
 

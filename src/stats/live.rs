@@ -1,8 +1,8 @@
 //! What a live run counts beside: events, the keys that wait, the lag, gaps, hot keys, and what could not be proved.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
@@ -22,24 +22,33 @@ const LARGE: u64 = 1 << 20;
 /// Gaps that are told one by one; beyond that they are only counted.
 const KEPT_GAPS: usize = 100;
 
-/// The live part of a run's counters.
+/// The live part of a run's counters. Where it has several databases, each has its own, and the run's are their sum.
 #[derive(Debug, Default)]
 pub struct Live {
+    heard: Arc<Heard>,
+    /// The source's database, where the run has several.
+    database: Option<u32>,
+    parts: Mutex<Vec<Arc<Live>>>,
+    changes: AtomicU64,
+    waiting: AtomicU64,
+    most_waiting: AtomicU64,
+    gaps: AtomicU64,
+    closed: AtomicU64,
+    told: Mutex<Vec<Gap>>,
+    hot: Mutex<HashMap<Vec<u8>, Cost>>,
+    obstacle: Mutex<Option<&'static str>>,
+}
+
+/// What is counted once for all databases of a run.
+#[derive(Debug, Default)]
+struct Heard {
     listens: AtomicBool,
     ways: Mutex<Vec<&'static str>>,
     since: Mutex<Option<Instant>>,
     events: AtomicU64,
-    changes: AtomicU64,
-    waiting: AtomicU64,
-    most_waiting: AtomicU64,
     overflowed: AtomicU64,
-    gaps: AtomicU64,
-    closed: AtomicU64,
-    told: Mutex<Vec<Gap>>,
     lag: Mutex<Lags>,
-    hot: Mutex<HashMap<Vec<u8>, Cost>>,
     unproven: Mutex<Vec<String>>,
-    obstacle: Mutex<Option<&'static str>>,
 }
 
 /// Something between the source and riot that may have swallowed changes.
@@ -54,6 +63,9 @@ pub struct Gap {
 /// A key that was copied again and again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct HotKey {
+    /// The source's database, where the run has several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub database: Option<u32>,
     /// The source's name.
     #[serde(serialize_with = "as_printable")]
     pub key: Vec<u8>,
@@ -125,28 +137,52 @@ pub struct LiveSummary {
 }
 
 impl Live {
+    /// What a database of the source counts, which is the run's, too.
+    pub(super) fn part(&self, database: u32) -> Arc<Self> {
+        let part = Arc::new(Self {
+            heard: self.heard.clone(),
+            database: Some(database),
+            ..Self::default()
+        });
+        lock(&self.parts).push(part.clone());
+        part
+    }
+
+    /// Something of each database, or of the run where it has one.
+    fn each<T>(&self, of: impl Fn(&Self) -> T) -> Vec<T> {
+        let parts = lock(&self.parts);
+        if parts.is_empty() {
+            return vec![of(self)];
+        }
+        parts.iter().map(|part| of(part)).collect()
+    }
+
+    fn sum(&self, of: impl Fn(&Self) -> u64) -> u64 {
+        self.each(of).into_iter().sum()
+    }
+
     /// The run listens from now on, in these ways.
     pub fn listens(&self, ways: &[&'static str]) {
-        self.listens.store(true, Relaxed);
-        *lock(&self.ways) = ways.to_vec();
-        lock(&self.since).get_or_insert_with(Instant::now);
+        self.heard.listens.store(true, Relaxed);
+        *lock(&self.heard.ways) = ways.to_vec();
+        lock(&self.heard.since).get_or_insert_with(Instant::now);
     }
 
     /// Whether the run is live.
     #[must_use]
     pub fn is_live(&self) -> bool {
-        self.listens.load(Relaxed)
+        self.heard.listens.load(Relaxed)
     }
 
     /// Events of keys that the run wants.
     pub fn heard(&self, events: u64) {
-        self.events.fetch_add(events, Relaxed);
+        self.heard.events.fetch_add(events, Relaxed);
     }
 
     /// Events so far.
     #[must_use]
     pub fn events(&self) -> u64 {
-        self.events.load(Relaxed)
+        self.heard.events.load(Relaxed)
     }
 
     /// Changed keys were taken to be copied.
@@ -157,7 +193,7 @@ impl Live {
     /// Changed keys taken so far.
     #[must_use]
     pub fn changes(&self) -> u64 {
-        self.changes.load(Relaxed)
+        self.sum(|part| part.changes.load(Relaxed))
     }
 
     /// So many changed keys wait.
@@ -169,17 +205,17 @@ impl Live {
     /// Changed keys that wait.
     #[must_use]
     pub fn waiting(&self) -> u64 {
-        self.waiting.load(Relaxed)
+        self.sum(|part| part.waiting.load(Relaxed))
     }
 
     /// Changed keys found no room, and were remembered by slot.
     pub fn overflowed(&self, keys: u64) {
-        self.overflowed.fetch_add(keys, Relaxed);
+        self.heard.overflowed.fetch_add(keys, Relaxed);
     }
 
     /// Changes were written this long after their events.
     pub fn lag(&self, times: impl Iterator<Item = Duration>) {
-        let mut lags = lock(&self.lag);
+        let mut lags = lock(&self.heard.lag);
         for time in times {
             let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
             lags.all.saturating_record(micros);
@@ -190,7 +226,7 @@ impl Live {
     /// The lag since it was asked for last.
     #[must_use]
     pub fn recent_lag(&self) -> Latency {
-        let mut lags = lock(&self.lag);
+        let mut lags = lock(&self.heard.lag);
         let recent = Latency::of(&lags.recent);
         lags.recent.reset();
         recent
@@ -199,7 +235,7 @@ impl Live {
     /// The lag of the whole run, by `bounds` in seconds, which grow.
     #[must_use]
     pub fn lags(&self, bounds: &[f64]) -> Times {
-        Times::of(&lock(&self.lag).all, bounds)
+        Times::of(&lock(&self.heard.lag).all, bounds)
     }
 
     /// Why the target cannot be up to date for now, though no gap is open.
@@ -210,19 +246,20 @@ impl Live {
     /// What was told of that last.
     #[must_use]
     pub fn obstacle(&self) -> Option<&'static str> {
-        *lock(&self.obstacle)
+        let obstacles = self.each(|part| *lock(&part.obstacle));
+        obstacles.into_iter().flatten().next()
     }
 
     /// Changed keys that found no room, so far.
     #[must_use]
     pub fn overflows(&self) -> u64 {
-        self.overflowed.load(Relaxed)
+        self.heard.overflowed.load(Relaxed)
     }
 
     /// Guarantees that could not be proved, so far.
     #[must_use]
     pub fn unproven_count(&self) -> usize {
-        lock(&self.unproven).len()
+        lock(&self.heard.unproven).len()
     }
 
     /// Changes may have been missed.
@@ -240,7 +277,7 @@ impl Live {
     /// Gaps so far.
     #[must_use]
     pub fn gaps(&self) -> u64 {
-        self.gaps.load(Relaxed)
+        self.sum(|part| part.gaps.load(Relaxed))
     }
 
     /// Everything was looked at again after the first `gaps` of them.
@@ -255,7 +292,10 @@ impl Live {
     /// Gaps that are not closed.
     #[must_use]
     pub fn open_gaps(&self) -> u64 {
-        self.gaps().saturating_sub(self.closed.load(Relaxed))
+        self.sum(|part| {
+            let gaps = part.gaps.load(Relaxed);
+            gaps.saturating_sub(part.closed.load(Relaxed))
+        })
     }
 
     /// A changed key was copied: its name, and the bytes of its value.
@@ -277,7 +317,7 @@ impl Live {
     /// A guarantee that could not be proved, with what would mend it; one that is there already is not added again.
     pub fn unproven(&self, line: impl Into<String>) {
         let line = line.into();
-        let mut unproven = lock(&self.unproven);
+        let mut unproven = lock(&self.heard.unproven);
         if !unproven.contains(&line) {
             unproven.push(line);
         }
@@ -290,23 +330,34 @@ impl Live {
             return None;
         }
         Some(LiveSummary {
-            ways: lock(&self.ways).clone(),
+            ways: lock(&self.heard.ways).clone(),
             events: self.events(),
             changes: self.changes(),
             waiting: self.waiting(),
-            most_waiting: self.most_waiting.load(Relaxed),
-            overflowed: self.overflowed.load(Relaxed),
-            listen_seconds: lock(&self.since).map_or(0.0, |since| since.elapsed().as_secs_f64()),
-            lag: Latency::of(&lock(&self.lag).all),
+            most_waiting: self.sum(|part| part.most_waiting.load(Relaxed)),
+            overflowed: self.heard.overflowed.load(Relaxed),
+            listen_seconds: lock(&self.heard.since)
+                .map_or(0.0, |since| since.elapsed().as_secs_f64()),
+            lag: Latency::of(&lock(&self.heard.lag).all),
             gap_count: self.gaps(),
             open_gaps: self.open_gaps(),
-            gaps: lock(&self.told).clone(),
+            gaps: self.each(|part| lock(&part.told).clone()).concat(),
             hot_keys: self.hot_keys(),
-            unproven: lock(&self.unproven).clone(),
+            unproven: lock(&self.heard.unproven).clone(),
         })
     }
 
     fn hot_keys(&self) -> Vec<HotKey> {
+        let mut hot: Vec<HotKey> = self.each(Self::own_hot_keys).concat();
+        hot.sort_by(|one, other| {
+            let cost = |hot: &HotKey| (hot.bytes, hot.copies);
+            cost(other).cmp(&cost(one)).then(other.key.cmp(&one.key))
+        });
+        hot.truncate(HOT);
+        hot
+    }
+
+    fn own_hot_keys(&self) -> Vec<HotKey> {
         let hot = lock(&self.hot);
         // What was copied once is not hot, unless it is large.
         let by_cost: BTreeSet<_> = hot
@@ -319,6 +370,7 @@ impl Live {
             .rev()
             .take(HOT)
             .map(|(bytes, copies, key)| HotKey {
+                database: self.database,
                 key: key.clone(),
                 bytes,
                 copies,

@@ -71,6 +71,9 @@ impl fmt::Display for Step {
 /// A key that failed for good.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Failure {
+    /// The source's database, where the run has several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub database: Option<u32>,
     /// What was being done.
     pub step: Step,
     /// The key, as the side that failed calls it.
@@ -89,6 +92,17 @@ pub struct Difference {
     /// In what they differ.
     #[serde(flatten)]
     pub kind: DifferenceKind,
+}
+
+/// A difference, and where it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Found {
+    /// The source's database, where the run has several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub database: Option<u32>,
+    /// The difference.
+    #[serde(flatten)]
+    pub difference: Difference,
 }
 
 /// In what the two sides differ. Types are named as TYPE names them.
@@ -194,6 +208,18 @@ pub struct Counts {
     pub repaired: u64,
     /// Differences found.
     pub differences: Differences,
+}
+
+/// What one of several databases came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct OfDatabase {
+    /// Its number at the source.
+    pub source: u32,
+    /// And at the target.
+    pub target: u32,
+    /// Its counters.
+    #[serde(flatten)]
+    pub counts: Counts,
 }
 
 impl Counts {
@@ -351,10 +377,13 @@ pub struct Summary {
     /// What a live run counts beside.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub live: Option<LiveSummary>,
+    /// Each database by itself, where the run has several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub databases: Vec<OfDatabase>,
     /// The first failures, by name.
     pub failures: Vec<Failure>,
     /// The first differences, by name.
-    pub different_keys: Vec<Difference>,
+    pub different_keys: Vec<Found>,
     /// What else the operator has to know.
     pub notes: Vec<String>,
 }
@@ -394,6 +423,7 @@ mod tests {
             @r#"{"key":"k\\xff","difference":"type","expected":"hash","found":"string"}"#
         );
         let failure = Failure {
+            database: None,
             step: Step::Write,
             key: b"\0".to_vec(),
             message: "ERR".into(),

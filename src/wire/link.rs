@@ -66,8 +66,8 @@ impl Link {
 
     /// What is sent waits at this brake.
     #[must_use]
-    pub fn braked(mut self, brake: Option<Brake>) -> Self {
-        self.brake = brake.map(Arc::new);
+    pub fn braked(mut self, brake: Option<Arc<Brake>>) -> Self {
+        self.brake = brake;
         self
     }
 

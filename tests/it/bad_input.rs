@@ -365,14 +365,22 @@ fn the_same_database_as_source_and_target() {
 }
 
 #[test]
-fn what_a_later_version_brings_is_refused_by_name() {
-    let refused = |words: &[&str], named: &str| {
-        riot(words).run().names(2, &[named]);
-    };
+fn several_databases_that_cannot_go_together_are_known_from_the_words() {
     let (a, b) = ("127.0.0.1:1", "127.0.0.1:2");
-    for words in [["--source-db", "all"], ["--source-db", "0-15"]] {
-        refused(&["replicate", words[0], words[1], a, b], words[0]);
-    }
+    let refused = |words: &[&str], named: &[&str]| {
+        let run = riot(["replicate", a, b]).words(words);
+        run.run().names(2, named);
+    };
+    refused(
+        &["--source-db", "all", "--target-db", "1"],
+        &["--target-db", "--db-map"],
+    );
+    refused(
+        &["--source-db", "0,3", "--db-map", "3=0"],
+        &["--db-map", "overwrite each other"],
+    );
+    refused(&["--source-db", "0-3", "--db-map", "4=0"], &["--db-map"]);
+    refused(&["--source-db", "0-x"], &["--source-db", "0-15"]);
 }
 
 #[test]

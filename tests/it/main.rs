@@ -31,6 +31,7 @@ mod cluster;
 mod compare;
 mod completion;
 mod connections;
+mod databases;
 mod documented;
 mod expiry;
 mod faults;

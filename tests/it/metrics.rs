@@ -4,6 +4,7 @@
 mod alerts;
 mod counts;
 mod dashboard;
+mod databases;
 mod http;
 mod page;
 mod readiness;

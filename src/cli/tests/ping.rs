@@ -27,7 +27,8 @@ fn ping_has_a_help() {
       -a, --pass [<PASSWORD>]       Password; asked for on the terminal when no value follows
           --pass-file <FILE>        File whose first line is the password, read at each connection
           --pass-command <COMMAND>  Command that prints the password, run at each connection
-      -n, --db <NUMBER>             Database number; a cluster has 0 alone [default: 0]
+      -n, --db <NUMBER>             Database number, of the source also several (0-15, 1,3) or all; a
+                                    cluster has 0 alone [default: 0]
       -t, --tls                     Connect by TLS
           --tls-verify <WHAT>       What of the certificate is verified: full, ca (chain, not the name),
                                     none [default: full]

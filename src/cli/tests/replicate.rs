@@ -20,6 +20,9 @@ fn replicate_has_a_help() {
           --mode <MODE>               What to do: scan (the source's keys, once), live (these, then what
                                       changes, until stopped), liveonly (what changes alone), compare
                                       (as riot compare) [default: scan]
+          --db-map <A=B>              With several databases (--source-db 0-15, 1,3 or all): database A
+                                      of the source goes to database B of the target; several allowed
+                                      [default: each to the same number]
           --key-pattern <GLOB>        Keys that match this glob, as SCAN MATCH has it [default: *]
           --key-type <TYPE>           Keys of this type; several with commas [default: all]
           --key-include <PATTERN>...  Keys that match this regular expression, whole; glob:PATTERN for a
@@ -132,7 +135,9 @@ fn replicate_has_a_help() {
           --source-pass-file <FILE>        File whose first line is the password, read at each
                                            connection
           --source-pass-command <COMMAND>  Command that prints the password, run at each connection
-          --source-db <NUMBER>             Database number; a cluster has 0 alone [default: 0]
+          --source-db <NUMBER>             Database number, several (0-15, 1,3) or all, of which those
+                                           with keys go each to the same number at the target
+                                           (--db-map); a cluster has 0 alone [default: 0]
           --source-tls                     Connect by TLS
           --source-tls-verify <WHAT>       What of the certificate is verified: full, ca (chain, not the
                                            name), none [default: full]
@@ -186,7 +191,8 @@ fn replicate_has_a_help() {
       -a, --pass [<PASSWORD>]       Password; asked for on the terminal when no value follows
           --pass-file <FILE>        File whose first line is the password, read at each connection
           --pass-command <COMMAND>  Command that prints the password, run at each connection
-      -n, --db <NUMBER>             Database number; a cluster has 0 alone [default: 0]
+      -n, --db <NUMBER>             Database number, of the source also several (0-15, 1,3) or all; a
+                                    cluster has 0 alone [default: 0]
       -t, --tls                     Connect by TLS
           --tls-verify <WHAT>       What of the certificate is verified: full, ca (chain, not the name),
                                     none [default: full]

@@ -1,6 +1,6 @@
 //! What the report says of a live run: events, lag, gaps, hot keys, and whether it is proved that nothing was missed.
 
-use super::{NAMED, count};
+use super::{NAMED, count, database};
 use crate::output::progress::lag_time;
 use crate::stats::{HotKey, LiveSummary};
 use crate::text::{bytes, printable, thousands};
@@ -35,7 +35,8 @@ pub(super) fn lines(live: &LiveSummary, scanned: bool) -> Vec<String> {
     lines.extend(gap_lines(live));
     for hot in live.hot_keys.iter().filter(|hot| is_costly(hot)) {
         lines.push(format!(
-            "hot key {}: {} in {}",
+            "hot key {}{}: {} in {}",
+            database(hot.database),
             printable(&hot.key),
             bytes(hot.bytes),
             count(hot.copies, "copy", "copies")

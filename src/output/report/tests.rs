@@ -4,7 +4,7 @@ mod live;
 
 use super::*;
 use crate::stats::{
-    Difference, DifferenceKind, Differences, Failure, Latencies, Latency, Phase, Reconnects,
+    Difference, DifferenceKind, Differences, Failure, Found, Latencies, Latency, Phase, Reconnects,
     Skipped, Step,
 };
 
@@ -33,6 +33,7 @@ fn good() -> Summary {
         peak_memory_bytes: Some(41 << 20),
         cpu_seconds: 0.61,
         latency: Latencies::new(),
+        databases: Vec::new(),
         failures: Vec::new(),
         different_keys: Vec::new(),
         notes: Vec::new(),
@@ -89,16 +90,21 @@ fn bad() -> Summary {
     ]);
     summary.failures = (0..25_u8)
         .map(|at| Failure {
+            database: None,
             step: Step::Write,
             key: vec![b'k', at],
             message: "ERR no\r\nroom".into(),
         })
         .collect();
-    summary.different_keys = vec![Difference {
+    let difference = Difference {
         key: b"m\xff".to_vec(),
         kind: DifferenceKind::Missing {
             r#type: "set".into(),
         },
+    };
+    summary.different_keys = vec![Found {
+        database: None,
+        difference,
     }];
     summary.notes = vec!["the target evicts keys: allkeys-lru".into()];
     summary
@@ -314,4 +320,38 @@ fn json_is_one_line_with_everything() {
 #[test]
 fn short_is_one_line() {
     insta::assert_snapshot!(report(&bad(), ReportFormat::Short), @"OK:1000011 V:61 >:123 <:0 T:19");
+}
+
+#[test]
+fn several_databases_have_a_line_each() {
+    let mut summary = good();
+    let of = |source, target, written| OfDatabase {
+        source,
+        target,
+        counts: Counts {
+            scanned: written,
+            written,
+            compared: written,
+            ..Counts::default()
+        },
+    };
+    summary.databases = vec![of(0, 0, 1_000_200), of(3, 1, 14)];
+    summary.databases[1].counts.differences.missing = 2;
+    summary.failures = vec![Failure {
+        database: Some(3),
+        step: Step::Read,
+        key: b"k".to_vec(),
+        message: "no".into(),
+    }];
+    insta::assert_snapshot!(report(&summary, ReportFormat::Text), @"
+    1,000,214 keys: 1,000,212 written, 2 deleted, 0 skipped, 0 failed
+    db0: 1,000,200 keys: 1,000,200 written, 0 deleted, 0 skipped, 0 failed
+    db3 to db1: 14 keys: 14 written, 0 deleted, 0 skipped, 0 failed, 2 differ
+    3.2 s, 312,567 keys/s, 45 MB/s, 0 retries, peak memory 41 MB
+    failed read db3 k: no
+    0 missing, 0 type, 0 value, 0 ttl
+    ");
+    summary.copied = false;
+    let text = report(&summary, ReportFormat::Text);
+    assert!(text.contains("db3 to db1: 14 keys: 14 compared, 0 failed, 2 differ\n"));
 }

@@ -109,13 +109,13 @@ fn errors_of_spelling_and_addresses() {
     riot replicate unix:///x b --source-tls
       error: --source-tls: a unix socket has no TLS
     riot replicate a b --source-pass redis://c --source-db x
-      error: --source-db: the database is a number
+      error: --source-db: the database is a number; several of the source are 0-15, 1,3 or all
     riot replicate --source-pass redis://a redis://b
       error: --source-pass: took the address after it for a password; to be asked for the password put another option between them
     riot replicate a b --source-resp 4
       error: --source-resp: '4' is none of 2, 3, resp2, resp3, auto
     riot replicate a b --target-db 0-3
-      error: --target-db: the target has one database number
+      error: --target-db: the target has one database number; of several each goes to the same, or where --db-map A=B sends it
     riot replicate a b --target-pool 0
       error: --target-pool: must be from 1 to 10000
     riot replicate a b --target-timeout 0
@@ -130,7 +130,6 @@ fn errors_of_clusters() {
         "riot replicate a/2 b --source-cluster",
         "riot replicate a redis://b?db=1 --target-cluster",
         "riot replicate a b --target-cluster --target-db 0-3",
-        "riot replicate a b --source-cluster --source-db all",
         "riot -c -n 1 -h a replicate -h b",
         "riot -h a replicate -u redis://b/3 --cluster",
         "riot replicate unix:///x b --source-cluster",
@@ -151,8 +150,6 @@ fn errors_of_clusters() {
       error: TARGET: a cluster has database 0 alone, and --target-cluster says that it is one
     riot replicate a b --target-cluster --target-db 0-3
       error: --target-db: a cluster has database 0 alone, and --target-cluster says that it is one
-    riot replicate a b --source-cluster --source-db all
-      error: --source-db: a cluster has database 0 alone, and --source-cluster says that it is one
     riot -c -n 1 -h a replicate -h b
       error: --db: a cluster has database 0 alone, and --cluster says that it is one
     riot -h a replicate -u redis://b/3 --cluster
@@ -418,21 +415,57 @@ fn errors_of_live() {
 }
 
 #[test]
-fn what_comes_later_is_refused_by_name() {
+fn errors_of_several_databases() {
     insta::assert_snapshot!(errors(&[
-        "riot replicate a b --source-db 0-15",
-        "riot replicate a/1,3 b",
-        "riot -n all replicate -h b",
+        "riot replicate a b --source-db 3-1",
+        "riot replicate a b --source-db 1,x",
+        "riot replicate a b --source-db all --target-db 1",
+        "riot -n 1,3 replicate -h b -n 0",
+        "riot replicate a/0-15 b/0",
         "riot replicate a b --db-map 1=2",
+        "riot replicate a b --source-db 1,3 --db-map 2=3",
+        "riot replicate a b --source-db 1,3 --db-map 3=1",
+        "riot replicate a b --source-db all --db-map 3=1 --db-map 4=1",
+        "riot replicate a b --source-db all --db-map 3=1,3=2",
+        "riot replicate a b --source-db all --db-map 3",
+        "riot replicate a b --source-db all --db-map 3=x",
+        "riot replicate a a --source-db all",
+        "riot replicate a a --source-db 3,4 --db-map 3=5",
+        "riot replicate a b --source-cluster --source-db 0,1",
+        "riot ping a -n all",
     ]), @"
-    riot replicate a b --source-db 0-15
-      error: --source-db: this version of riot does not have several databases in one run yet
-    riot replicate a/1,3 b
-      error: SOURCE: this version of riot does not have several databases in one run yet
-    riot -n all replicate -h b
-      error: --db: this version of riot does not have several databases in one run yet
+    riot replicate a b --source-db 3-1
+      error: --source-db: the database is a number; several of the source are 0-15, 1,3 or all
+    riot replicate a b --source-db 1,x
+      error: --source-db: the database is a number; several of the source are 0-15, 1,3 or all
+    riot replicate a b --source-db all --target-db 1
+      error: --target-db: of several databases each goes to the same number; --db-map A=B sends one elsewhere
+    riot -n 1,3 replicate -h b -n 0
+      error: --db: of several databases each goes to the same number; --db-map A=B sends one elsewhere
+    riot replicate a/0-15 b/0
+      error: TARGET: of several databases each goes to the same number; --db-map A=B sends one elsewhere
     riot replicate a b --db-map 1=2
-      error: --db-map: this version of riot does not have several databases in one run yet
+      error: --db-map: database 1 is not copied: --source-db says which are
+    riot replicate a b --source-db 1,3 --db-map 2=3
+      error: --db-map: database 2 is not copied: --source-db says which are
+    riot replicate a b --source-db 1,3 --db-map 3=1
+      error: --db-map: databases 1 and 3 would both go to 1, and overwrite each other there
+    riot replicate a b --source-db all --db-map 3=1 --db-map 4=1
+      error: --db-map: databases 3 and 4 would both go to 1, and overwrite each other there
+    riot replicate a b --source-db all --db-map 3=1,3=2
+      error: --db-map: database 3 goes to 1 or to 2, not to both
+    riot replicate a b --source-db all --db-map 3
+      error: --db-map: is two numbers, the source's and the target's: 3=0
+    riot replicate a b --source-db all --db-map 3=x
+      error: --db-map: is two numbers, the source's and the target's: 3=0
+    riot replicate a a --source-db all
+      error: SOURCE and TARGET are the same database: a:6379, database 0
+    riot replicate a a --source-db 3,4 --db-map 3=5
+      error: SOURCE and TARGET are the same database: a:6379, database 4
+    riot replicate a b --source-cluster --source-db 0,1
+      error: --source-db: a cluster has database 0 alone, and --source-cluster says that it is one
+    riot ping a -n all
+      error: --db: riot ping has one database number
     ");
 }
 

@@ -125,7 +125,7 @@ fn databases_and_parameters() {
         ("redis://h/", None),
         ("redis://h/2", Some(Db::One(2))),
         ("redis://h?database=7", Some(Db::One(7))),
-        ("redis://h/0-15", Some(Db::Several)),
+        ("redis://h/0-15", Some(Db::Listed((0..=15).collect()))),
         ("unix:///s?db=4", Some(Db::One(4))),
     ] {
         assert_eq!(parse(text).database, database, "{text}");

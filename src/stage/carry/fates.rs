@@ -13,7 +13,6 @@ use crate::nodes::Redirect;
 use crate::slots::slot;
 use crate::stage::handover::{Job, Load};
 use crate::stats::{SkipReason, Tally};
-use crate::text::printable;
 use crate::types::copy::{Copied, Fate};
 use crate::wire::Reply;
 
@@ -32,7 +31,7 @@ impl CarryLane {
             Fate::OverLimit => {
                 warn!(
                     "skipped: {}: over --mem-limit",
-                    printable(job.entry.source_name())
+                    self.context.stats.named(job.entry.source_name())
                 );
                 self.unwanted(&job, SkipReason::MemoryLimit);
             }

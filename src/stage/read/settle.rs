@@ -17,7 +17,6 @@ use crate::reading::{Answer, Batch, LONG, Road, payload};
 use crate::retry::Backoff;
 use crate::slots::slot;
 use crate::stats::{Kind, SkipReason, Tally, Wait};
-use crate::text::printable;
 
 /// How often a value and an expiry that do not belong together are read again.
 const TORN_TRIES: u32 = 100;
@@ -284,7 +283,7 @@ impl ReadLane {
         {
             tracing::warn!(
                 "skipped: {}: {memory} bytes are over --mem-limit",
-                printable(&key.name)
+                self.context.stats.named(&key.name)
             );
             return self.unwanted(key, SkipReason::MemoryLimit);
         }
@@ -374,7 +373,7 @@ impl ReadLane {
         }
         if self.context.flow.log_keys {
             for entry in &entries {
-                tracing::info!(target: KEYS, "read {}", printable(&entry.key.name));
+                tracing::info!(target: KEYS, "read {}", self.context.stats.named(&entry.key.name));
             }
         }
         let Inlets { lanes, deal } = &self.outputs;

@@ -135,11 +135,13 @@ fn a_live_run_tells_its_gaps_its_hot_keys_and_what_is_not_proved() {
         live.waiting = 7;
         live.hot_keys = vec![
             HotKey {
+                database: None,
                 key: b"hot\xff".to_vec(),
                 bytes: 45 << 20,
                 copies: 120,
             },
             HotKey {
+                database: None,
                 key: b"counter".to_vec(),
                 bytes: 3,
                 copies: 2,
@@ -235,6 +237,7 @@ fn json_has_the_live_run_too() {
         live.gaps = gaps(1, 0);
         live.gap_count = 1;
         live.hot_keys = vec![HotKey {
+            database: None,
             key: b"\xff".to_vec(),
             bytes: 30,
             copies: 3,

@@ -1,17 +1,8 @@
-//! Options that parse so that they can be refused by name: capabilities that come later, and RIOT's own that have no
-//! meaning here. None is shown in the help.
+//! RIOT's own options that have no meaning here: they parse so that they can be refused by name. None is shown in the help.
 
 use std::ffi::OsString;
 
 use clap::Args;
-
-/// What this version does not have yet.
-#[derive(Debug, Args)]
-#[expect(missing_docs, reason = "named after the options, which are refused")]
-pub struct Later {
-    #[arg(long, hide = true)]
-    pub db_map: Vec<String>,
-}
 
 /// RIOT's options that have no meaning here.
 #[derive(Debug, Args)]
