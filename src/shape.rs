@@ -2,6 +2,8 @@
 //!
 //! A guess that is wrong costs one more round trip, never a wrong copy.
 
+use std::num::NonZeroU64;
+
 use crate::entry::Key;
 
 /// Shapes remembered; a new one takes the place of an old one with the same index.
@@ -12,6 +14,15 @@ const UNKNOWN: u32 = 128 * 1024;
 const LEAST: u32 = 64;
 /// Keys of shapes never seen that must have been learnt of before they are taken for alike.
 const ENOUGH: u32 = 32;
+/// Keys of a shape that must have been weighed, and light, before most of its others are read unweighed.
+const WEIGHED: u32 = 256;
+/// Of what is even, one key in so many is weighed nevertheless.
+const SAMPLED: u64 = 16;
+/// A shape is even while its keys weigh less than this part of what a key may weigh that is read at once: where sizes have a long
+/// tail, keys of this weight come long before the first that is too heavy.
+const LIGHT: u64 = 256;
+/// A payload is smaller than the memory that its key takes: by its compression, and by what is between the elements.
+const PAYLOAD: u32 = 4;
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Shape {
@@ -19,6 +30,10 @@ struct Shape {
     seen: u32,
     largest: u32,
     text: bool,
+    /// Keys that were weighed and found light.
+    weighed: u32,
+    /// One was not light.
+    uneven: bool,
 }
 
 impl Shape {
@@ -35,6 +50,7 @@ impl Shape {
             text: self.text,
             bytes: self.largest.max(LEAST),
             known: true,
+            even: self.weighed >= WEIGHED && !self.uneven,
         }
     }
 }
@@ -48,6 +64,8 @@ pub struct Guess {
     pub bytes: u32,
     /// Keys like it were read before.
     pub known: bool,
+    /// Keys like it are light, all that were seen: it need not be weighed.
+    pub even: bool,
 }
 
 /// What was learnt of all shapes.
@@ -57,6 +75,8 @@ pub struct Shapes {
     strangers: Shape,
     /// Keys of unknown shapes that were asked for and answered.
     met: usize,
+    /// Bytes of memory under which a key is light; 0: none is.
+    light: u32,
 }
 
 impl Default for Shapes {
@@ -65,11 +85,22 @@ impl Default for Shapes {
             table: vec![Shape::default(); SHAPES],
             strangers: Shape::default(),
             met: 0,
+            light: 0,
         }
     }
 }
 
 impl Shapes {
+    /// Shapes whose keys are weighed before they are read, as they are not to be read at once when they take more than `most` bytes.
+    #[must_use]
+    pub fn weighing(most: Option<NonZeroU64>) -> Self {
+        let light = most.map_or(0, |most| most.get() / LIGHT);
+        Self {
+            light: u32::try_from(light).unwrap_or(u32::MAX),
+            ..Self::default()
+        }
+    }
+
     /// What is expected of a key.
     #[must_use]
     pub fn guess(&self, key: &Key) -> Guess {
@@ -80,6 +111,7 @@ impl Shapes {
                 let guess = self.strangers.guess();
                 Guess {
                     bytes: guess.bytes.saturating_mul(4),
+                    even: false,
                     ..guess
                 }
             }
@@ -87,6 +119,7 @@ impl Shapes {
                 text: self.strangers.seen == 0 || self.strangers.text,
                 bytes: UNKNOWN,
                 known: false,
+                even: false,
             },
         }
     }
@@ -112,6 +145,39 @@ impl Shapes {
             known.text = false;
         }
         self.strangers.text = false;
+    }
+
+    /// Whether a key is weighed although those like it are light.
+    #[must_use]
+    pub fn is_sampled(key: &Key) -> bool {
+        key.road % SAMPLED == 0
+    }
+
+    /// What a key takes of memory.
+    pub fn weigh(&mut self, key: &Key, bytes: u64) {
+        let (hash, light) = (shape_of(key), u64::from(self.light));
+        if let Some(known) = self.known(hash) {
+            known.weighed = known.weighed.saturating_add(1);
+            known.uneven |= bytes >= light;
+        }
+    }
+
+    /// Whether a payload is larger than those of a shape that was taken for even, as it is no more: its key may be heavy.
+    pub fn is_surprise(&mut self, key: &Key, payload: usize) -> bool {
+        let (hash, light) = (shape_of(key), self.light);
+        let large = payload >= usize::try_from(light / PAYLOAD).unwrap_or(usize::MAX);
+        match self.known(hash) {
+            Some(known) if large && !known.uneven => {
+                known.uneven = true;
+                known.weighed >= WEIGHED
+            }
+            _ => false,
+        }
+    }
+
+    fn known(&mut self, hash: u64) -> Option<&mut Shape> {
+        let known = self.table.get_mut(index(hash))?;
+        (known.hash == hash && known.seen > 0).then_some(known)
     }
 
     /// What a key turned out to be.
@@ -188,7 +254,8 @@ mod tests {
             Guess {
                 text: true,
                 bytes: UNKNOWN,
-                known: false
+                known: false,
+                even: false
             }
         );
         shapes.learn(&key(b"h:1"), false, 100);
@@ -197,7 +264,8 @@ mod tests {
             Guess {
                 text: false,
                 bytes: 100,
-                known: true
+                known: true,
+                even: false
             }
         );
         assert_eq!(shapes.guess(&key(b"other:2")).bytes, UNKNOWN);
@@ -219,7 +287,8 @@ mod tests {
             Guess {
                 text: true,
                 bytes: 400,
-                known: true
+                known: true,
+                even: false
             }
         );
     }
@@ -234,5 +303,55 @@ mod tests {
             shapes.learn(&key(b"k:4"), true, 10);
         }
         assert!(shapes.guess(&key(b"k:3")).bytes < 2_000);
+    }
+
+    const LARGEST: u64 = 16 << 20;
+
+    fn weighed(count: u64) -> Shapes {
+        let mut shapes = Shapes::weighing(NonZeroU64::new(LARGEST));
+        for _ in 0..count {
+            shapes.learn(&key(b"h:1"), false, 100);
+            shapes.weigh(&key(b"h:1"), 200);
+        }
+        shapes
+    }
+
+    #[test]
+    fn keys_of_a_shape_whose_keys_are_light_need_not_be_weighed() {
+        assert!(!weighed(100).guess(&key(b"h:2")).even);
+        let shapes = weighed(300);
+        assert!(shapes.guess(&key(b"h:2")).even);
+        assert!(!shapes.guess(&key(b"other:2")).even);
+    }
+
+    #[test]
+    fn one_key_that_is_not_light_makes_its_shape_uneven_for_good() {
+        let mut shapes = weighed(300);
+        shapes.weigh(&key(b"h:7"), LARGEST / LIGHT);
+        for _ in 0..1000 {
+            shapes.weigh(&key(b"h:8"), 100);
+        }
+        assert!(!shapes.guess(&key(b"h:2")).even);
+    }
+
+    #[test]
+    fn a_large_payload_of_an_even_shape_is_a_surprise_once() {
+        let mut shapes = weighed(300);
+        assert!(!shapes.is_surprise(&key(b"h:2"), 1000));
+        assert!(shapes.is_surprise(&key(b"h:2"), 20_000));
+        assert!(!shapes.is_surprise(&key(b"h:2"), 20_000));
+        assert!(!shapes.guess(&key(b"h:2")).even);
+        // Its keys were all weighed so far: there is nothing to be surprised by.
+        assert!(!weighed(100).is_surprise(&key(b"h:2"), 20_000));
+    }
+
+    #[test]
+    fn where_little_is_large_nothing_is_light() {
+        let mut shapes = Shapes::weighing(NonZeroU64::new(10_000));
+        for _ in 0..1000 {
+            shapes.learn(&key(b"h:1"), false, 100);
+            shapes.weigh(&key(b"h:1"), 200);
+        }
+        assert!(!shapes.guess(&key(b"h:2")).even);
     }
 }

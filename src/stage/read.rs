@@ -146,6 +146,7 @@ impl ReadLane {
         outputs: Inlets<Parcel>,
     ) -> Self {
         let (keys, _) = batch_keys(&context.flow);
+        let most = inspection.big_key;
         Self {
             routes: home.nodes.routes(),
             news: home.nodes.news(),
@@ -156,7 +157,7 @@ impl ReadLane {
             rename,
             input,
             outputs,
-            shapes: Shapes::default(),
+            shapes: Shapes::weighing(most),
             keys,
             by_type: Vec::new(),
             astray: Vec::new(),

@@ -65,6 +65,11 @@ impl ReadLane {
                     } else {
                         head.kind(found.row)
                     };
+                    if !found.text && !head.asking && self.shapes.is_surprise(&key, value.len()) {
+                        // It was not weighed, as those like it were light.
+                        pipe.waiting.add(key, Road::Weigh, DOUBTED);
+                        continue;
+                    }
                     if self.is_of_another_type(kind, &value, found.text) {
                         entries.extend(self.unwanted(key, SkipReason::OtherType));
                         continue;
@@ -286,6 +291,9 @@ impl ReadLane {
                 self.context.stats.named(&key.name)
             );
             return self.unwanted(key, SkipReason::MemoryLimit);
+        }
+        if let Some(memory) = memory {
+            self.shapes.weigh(&key, memory);
         }
         if let (Some(limit), Some(memory)) = (self.inspection.big_key, memory)
             && memory > limit.get()

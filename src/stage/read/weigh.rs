@@ -7,7 +7,7 @@ use crate::config::Carriage;
 use crate::entry::Key;
 use crate::queue::Lease;
 use crate::reading::{Batch, Road};
-use crate::shape::Guess;
+use crate::shape::{Guess, Shapes};
 
 /// What is looked at of a key before it is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +57,7 @@ impl ReadLane {
         let text = guess.text && self.carriage() != Carriage::Dump;
         match guess.known {
             true if !text && by_type => First::ByType,
+            true if !text && guess.even && !Shapes::is_sampled(key) => First::Nothing,
             true if !text => First::Weigh,
             true if guess.bytes < HEAVY || big_key.is_none() => First::Nothing,
             false if big_key.is_none() => First::Nothing,
@@ -74,10 +75,10 @@ impl ReadLane {
         self.send_on(entries, Some(Lease::default())).await
     }
 
-    /// Whether a string has begun to arrive that was thought to be smaller, and is to be read in chunks.
+    /// Whether a value has begun to arrive that was thought to be smaller, and is to be read in chunks.
     pub(super) fn is_oversize(&self, partial: Option<usize>, head: &Batch) -> bool {
         let limit = self.inspection.big_key.map(NonZeroU64::get);
-        head.road.is_texts()
+        (head.road.is_texts() || head.road == Road::Payloads)
             && !head.asking
             && partial
                 .zip(limit)

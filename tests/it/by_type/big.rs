@@ -10,6 +10,8 @@ use crate::riot::Output;
 use crate::servers::{Server, Version};
 use crate::size::size;
 
+/// Light keys of one shape.
+const USERS: u64 = 30_000;
 /// What riot may hold besides the budget.
 const BESIDES: u64 = 128 << 20;
 
@@ -134,6 +136,43 @@ fn a_string_larger_than_all_that_riot_may_hold() {
     assert_eq!(count(&output, "in_chunks"), 1, "{output}");
     assert_same_string(&source, &target, "big");
     assert_eq!(target.run::<i64>("PEXPIRETIME big"), 4_102_444_800_123);
+    assert_no_rubbish(&target);
+}
+
+fn fill_users(c: &mut dyn ConnectionLike) {
+    let mut pipe = redis::pipe();
+    for n in 0..USERS {
+        let command = pipe.cmd("HSET").arg(format!("user:{n}"));
+        command.arg("name").arg(n).arg("mail").arg(n * 7).ignore();
+    }
+    pipe.exec(c).unwrap();
+}
+
+#[test]
+fn light_keys_of_one_shape_are_not_all_weighed() {
+    let (source, target) = pair();
+    fill_users(&mut source.connection());
+    time_commands(&[&source, &target]);
+    let output = told(&source, &target).run().exits(0);
+    let weighed = source.calls("memory|usage");
+    assert!((256..USERS / 2).contains(&weighed), "{weighed}\n{output}");
+    data::assert_same(&source, &target);
+}
+
+#[test]
+fn a_giant_among_light_keys_of_its_shape_is_copied_in_chunks() {
+    let (source, target) = pair();
+    let mut c = source.connection();
+    fill_users(&mut c);
+    // Their names give nothing away: one is larger than --big-key, the other only not light.
+    fill_big(&mut c, "hash", b"user:777777", 200_000, 3);
+    fill_big(&mut c, "hash", b"user:888888", 3_000, 4);
+    let memory: u64 = source.run("MEMORY USAGE user:777777");
+    assert!(memory > 16 << 20, "{memory}");
+    let output = told(&source, &target).run().exits(0);
+    assert_eq!(count(&output, "in_chunks"), 1, "{output}");
+    assert_eq!(count(&output, "by_type"), 1, "{output}");
+    assert_carried(&source, &target);
     assert_no_rubbish(&target);
 }
 
