@@ -16,9 +16,9 @@ pub(crate) use self::waiting::{Limits, Waiting};
 
 /// Keys in a batch where none was told: more of them make neither server cheaper.
 pub const BATCH_KEYS: usize = 500;
-/// Keys in such a batch that are asked for one by one: what the source looked up to tell their size is in its processor's
+/// Keys in such a batch that are asked for one by one: of those that are weighed, what the source looked up is in its processor's
 /// cache still when they are read.
-const BATCH_SINGLY: usize = 128;
+const BATCH_SINGLY: usize = 250;
 /// Keys in any batch where the source is protected (`--source-cpu`): whoever else asks it waits for one batch at most.
 const BATCH_SPARING: usize = 100;
 /// Predicted bytes in a batch: the source answers it into its own memory, and the target writes it from the cache.

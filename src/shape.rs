@@ -17,7 +17,7 @@ const ENOUGH: u32 = 32;
 /// Keys of a shape that must have been weighed, and light, before most of its others are read unweighed.
 const WEIGHED: u32 = 256;
 /// Of what is even, one key in so many is weighed nevertheless.
-const SAMPLED: u64 = 16;
+const SAMPLED: u64 = 32;
 /// A shape is even while its keys weigh less than this part of what a key may weigh that is read at once: where sizes have a long
 /// tail, keys of this weight come long before the first that is too heavy.
 const LIGHT: u64 = 256;

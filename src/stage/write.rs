@@ -358,6 +358,10 @@ impl WriteLane {
                 pipe.connection.release();
                 continue;
             }
+            head.skip(&mut pipe.connection);
+            if head.is_done() {
+                continue;
+            }
             let Some(token) = pipe.connection.token()? else {
                 return Ok(());
             };

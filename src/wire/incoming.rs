@@ -110,7 +110,9 @@ impl Incoming {
             }
             b'*' | b'~' | b'>' => self.header(1),
             b'%' => self.header(2),
-            b',' if self.resp3 => Ok(self.double()),
+            b'+' => Ok(self.line()),
+            // A RESP3 double as its text: what a score is compared by is decided elsewhere.
+            b',' if self.resp3 => Ok(self.line()),
             _ if self.resp3 => self.leaf3(),
             _ => self.leaf2(),
         }
@@ -220,8 +222,8 @@ impl Incoming {
         Ok(None)
     }
 
-    /// A RESP3 double as its text: what a score is compared by is decided elsewhere.
-    fn double(&mut self) -> Option<Token> {
+    /// What one line says.
+    fn line(&mut self) -> Option<Token> {
         let start = self.position + 1;
         let rest = self.buffer.get(start..)?;
         let len = rest.windows(2).position(|end| end == b"\r\n")?;
