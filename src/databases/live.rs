@@ -107,6 +107,7 @@ impl<'r> Run<'r> {
             }));
         }
         self.taken = pairs;
+        self.know_each_other();
         self.target_is_cluster = target.profile.is_cluster;
         // A cluster has database 0 alone.
         let mut lookout = (!source.profile.is_cluster).then(|| Lookout::start(source.counter));
@@ -191,6 +192,15 @@ impl<'r> Run<'r> {
         ));
         self.board.join(context.clone());
         self.contexts.push(context);
+        self.know_each_other();
+    }
+
+    /// Tracking names keys without their database. A source that does not tell in each batch whether others have keys is taken to
+    /// have some: no name that is gone is certain to have been here.
+    fn know_each_other(&self) {
+        let follows = self.contexts.iter().filter_map(|one| one.follow.as_ref());
+        let follows = follows.filter(|follow| !follow.asks_databases);
+        follows.for_each(|follow| follow.other_databases());
     }
 
     /// Databases that came late and were scanned are as all others.
