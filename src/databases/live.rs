@@ -212,11 +212,13 @@ impl<'r> Run<'r> {
         });
     }
 
-    /// Whether the first scans are over.
+    /// Whether the first scans are over; databases that came late are waited for anyway.
     fn are_scanned(&self) -> bool {
         let scans = self.config.live.as_ref().is_some_and(|live| live.scans);
+        let is_late =
+            |context: &Context| self.behind.iter().any(|pair| context.stats.is_of(pair.0));
         let mut contexts = self.contexts.iter();
-        !scans || contexts.all(|context| context.stats.counts().scan_complete)
+        !scans || contexts.all(|one| one.stats.counts().scan_complete || is_late(one))
     }
 
     /// The last look for first keys.

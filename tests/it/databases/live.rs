@@ -132,6 +132,26 @@ fn a_database_that_gets_its_first_keys_is_followed_too() {
 }
 
 #[test]
+fn a_database_that_came_late_is_scanned_before_the_end() {
+    let (source, target) = stage("keyspace");
+    let mut running = all("keyspace", &source, &target)
+        .words(["--rate", "1000"])
+        .spawn();
+    scanned(&mut running);
+    let mut eight = source.connection_to(8);
+    let mut pipe = redis::pipe();
+    for key in 0..3000 {
+        pipe.cmd("SET").arg(format!("late:{key}")).arg(8).ignore();
+    }
+    pipe.atomic().exec(&mut eight).unwrap();
+    wait::until("some late keys are copied", || {
+        (target.keys(8) > 200).then_some(())
+    });
+    end(running).exits(0);
+    same(&source, &target, &[(0, 0), (3, 3), (8, 8)]);
+}
+
+#[test]
 fn what_changes_alone_is_followed_in_each_database() {
     let (source, target) = stage("tracking");
     let words = [
