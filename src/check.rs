@@ -15,9 +15,8 @@ use std::sync::Arc;
 pub use self::report::Verdict;
 use self::report::{Facts, Finding, Level, Place, Report};
 use self::rights::{Plan, Right, Share, asked_for};
-use self::survey::{Survey as NodeSurvey, survey};
+use self::survey::{Survey, survey};
 use crate::config::{Carriage, Command, Config, Depth, Endpoint, ReadFrom, Side};
-use crate::databases::Survey;
 use crate::error::RunError;
 use crate::output::Printer;
 use crate::server::{Control, Needs};
@@ -30,7 +29,7 @@ struct Reached<'a> {
     endpoint: &'a Endpoint,
     found: Found,
     /// One of each node that the run would speak to; at least one.
-    surveys: Vec<NodeSurvey>,
+    surveys: Vec<Survey>,
 }
 
 impl Reached<'_> {
@@ -291,11 +290,11 @@ fn plan(config: &Config, side: Side, needs: Needs, found: &Found) -> Plan {
 
 /// What of the source's databases the run takes.
 #[derive(Clone, Copy)]
-enum Span<'s> {
+enum Span {
     /// The one that the configuration names.
     One,
-    /// These, of which the configuration names the first.
-    Several(&'s Survey),
+    /// Several, of which the configuration names the first.
+    Several,
 }
 
 /// Everything that takes both sides to know.
@@ -303,7 +302,7 @@ async fn judge(
     config: &Config,
     rename: &Rename,
     (source, target): (&Reached<'_>, &Reached<'_>),
-    span: Span<'_>,
+    span: Span,
     findings: &mut Findings,
 ) -> Result<(), RunError> {
     world::sides(config, rename, (source, target), span, findings);
@@ -321,7 +320,7 @@ async fn judge(
         rules::judge(config, reached, &plan, findings);
     }
     if copies(config) {
-        events::judge(config, source, span, findings).await;
+        events::judge(config, source, findings).await;
     }
     room::judge(config, source, target, findings);
     world::contents(config, source, target, findings);

@@ -38,7 +38,6 @@ pub struct Follow {
     pub asks_databases: bool,
     kinds: Vec<String>,
     others: AtomicBool,
-    owned: AtomicBool,
     quiet: Mutex<Option<Instant>>,
     doubts: Mutex<HashSet<Bytes>>,
     too_many_doubts: AtomicBool,
@@ -69,7 +68,6 @@ impl Follow {
             asks_databases,
             kinds,
             others: AtomicBool::new(false),
-            owned: AtomicBool::new(false),
             quiet: Mutex::default(),
             doubts: Mutex::default(),
             too_many_doubts: AtomicBool::new(false),
@@ -131,18 +129,6 @@ impl Follow {
     #[must_use]
     pub fn has_other_databases(&self) -> bool {
         self.others.load(Relaxed)
-    }
-
-    /// The target's database had no keys when the run began: all that it has came from this database of the source, so what the
-    /// source does not have any more was deleted there, whichever database an event was of.
-    pub fn own_target(&self) {
-        self.owned.store(true, Relaxed);
-    }
-
-    /// Whether that is so.
-    #[must_use]
-    pub fn owns_target(&self) -> bool {
-        self.owned.load(Relaxed)
     }
 
     /// Since when nothing changes and nothing is to be done; `None` while something is.

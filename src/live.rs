@@ -399,14 +399,13 @@ impl<'s> Run<'s> {
 
     /// Tracking names keys without their database.
     fn other_databases(&self) {
-        let known = self.follow.has_other_databases();
+        // A run of several knows it from the start.
+        let known = self.follow.has_other_databases() && self.session.together.is_none();
         self.follow.other_databases();
-        let told = known || self.ways.contains(&Way::Keyspace) || self.follow.owns_target();
-        if !told {
-            warn!(
-                "other databases of the source have keys, and tracking does not tell which database an event is of: \
-                 a key deleted here may stay at the target, counted as extra (--events keyspace tells, --delete-extra deletes)"
-            );
+        let line = "other databases of the source have keys, and tracking does not tell which database an event is of: \
+            a key deleted here may stay at the target, counted as extra (--events keyspace tells, --delete-extra deletes)";
+        if !known && !self.ways.contains(&Way::Keyspace) && self.session.tells(line) {
+            warn!("{line}");
         }
     }
 

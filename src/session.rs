@@ -154,12 +154,6 @@ impl<'a> Session<'a> {
         let context = Context::new(stats.clone(), config.flow.clone(), stop.clone(), follow);
         let shared = together.map(|all| all.shared.clone());
         let context = Arc::new(context.sharing(shared).tracked_by(track));
-        if let Some(follow) = &context.follow
-            && together.is_some()
-            && target_profile.keys == Some(0)
-        {
-            follow.own_target();
-        }
         let profiles = (&source_profile, &target_profile);
         let tells = |line: &str| together.is_none_or(|all| all.tells(line));
         payloads_go(config, &context, profiles, tells);

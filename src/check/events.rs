@@ -1,18 +1,13 @@
 //! How a live run would learn of changes.
 
 use super::report::Level;
-use super::{Findings, Reached, Span};
+use super::{Findings, Reached};
 use crate::config::{Address, Config, Endpoint, Events};
 use crate::error::RunError;
 use crate::server::{Choice, Control, Tried, Wanted, Way, choose};
 
 /// Tells what the source offers; of a snapshot, what a live run would find.
-pub(super) async fn judge(
-    config: &Config,
-    source: &Reached<'_>,
-    span: Span<'_>,
-    findings: &mut Findings,
-) {
+pub(super) async fn judge(config: &Config, source: &Reached<'_>, findings: &mut Findings) {
     setting(source, findings);
     let selection = &config.selection;
     let events = config
@@ -36,7 +31,7 @@ pub(super) async fn judge(
                 for notice in &choice.notices {
                     findings.add(Level::Note, source.side(), "events", notice.clone());
                 }
-                databases(config, source, &choice, span, findings);
+                databases(config, source, &choice, findings);
             }
         }
         Err(RunError::Unusable { reason, .. }) if live => {
@@ -100,19 +95,7 @@ fn setting(source: &Reached<'_>, findings: &mut Findings) {
 }
 
 /// Tracking tells names without their database.
-fn databases(
-    config: &Config,
-    source: &Reached<'_>,
-    choice: &Choice,
-    span: Span<'_>,
-    findings: &mut Findings,
-) {
-    if let Span::Several(survey) = span
-        && survey.keys_at_target() == Some(0)
-    {
-        // All that the target has in the end is the run's own.
-        return;
-    }
+fn databases(config: &Config, source: &Reached<'_>, choice: &Choice, findings: &mut Findings) {
     let own = config.source.database;
     let others = source.found.profile.databases.iter();
     if choice.ways.contains(&Way::Keyspace) || !others.into_iter().any(|number| *number != own) {

@@ -48,6 +48,5 @@ pub(super) async fn judge(
     let first = survey.pairs.first().copied().unwrap_or_default();
     let one = config.of_database(first, survey.pairs.len());
     let rename = Rename::new(&one.rewrite, one.source.database, one.target.database);
-    let span = Span::Several(&survey);
-    judge_one(&one, &rename, (source, target), span, findings).await
+    judge_one(&one, &rename, (source, target), Span::Several, findings).await
 }

@@ -18,7 +18,7 @@ pub(super) fn sides(
     config: &Config,
     rename: &Rename,
     (source, target): (&Reached<'_>, &Reached<'_>),
-    span: Span<'_>,
+    span: Span,
     findings: &mut Findings,
 ) {
     if let Err(error) = refuse_same_database(config, &source.found, &target.found) {
@@ -37,7 +37,7 @@ pub(super) fn sides(
         };
         findings.add(Level::NotReady, Side::Target, "cluster", reason);
     }
-    if matches!(span, Span::Several(_)) {
+    if matches!(span, Span::Several) {
         // Which are taken is told, and which cannot be.
     } else if let Some(line) = left_behind(config, &source.found, &target.found) {
         findings.add(Level::Note, Side::Source, "databases", line);

@@ -7,10 +7,9 @@ use redis::{FromRedisValue, RedisError, Value};
 use crate::config::{Config, Endpoint, Side};
 use crate::error::RunError;
 use crate::server::{Control, Info, Needs, Profile, probe};
+use crate::text::thousands;
 
-/// Where nobody tells how many databases there are, no more are tried.
-const TRIED: u32 = 64;
-/// And of those that a server says it has.
+/// Without INFO, no more databases are gone through.
 const MOST: u32 = 4096;
 
 /// Keys by database: those that have some, or of which that cannot be known.
@@ -155,12 +154,23 @@ impl Counter {
             return Ok(([(0, None)].into(), None));
         }
         // Without INFO: one after the other.
-        let most = self.total().await.map_or(TRIED, |total| total.min(MOST));
+        let total = self.total().await.unwrap_or(u32::MAX);
         let mut keys = Keys::new();
         let mut unknown = None;
-        for number in 0..most {
-            if self.select(number).await?.is_some() {
-                break;
+        for number in 0..total {
+            if number == MOST {
+                return Err(format!(
+                    "it has more than {} databases, and without INFO (ACL rule +info) which of them have keys is not known",
+                    thousands(MOST.into())
+                ));
+            }
+            match self.select(number).await? {
+                None => {}
+                Some(why) if why.starts_with("NOPERM") => return Err(
+                    "neither INFO nor SELECT is allowed (ACL rules +info +select): which databases have keys is not known"
+                        .to_owned(),
+                ),
+                Some(_) => break,
             }
             let size = self.ask(&[vec!["DBSIZE"]]).await?.pop();
             match size.map(|size| size.and_then(|size| Ok(u64::from_redis_value(size)?))) {

@@ -107,6 +107,7 @@ impl<'r> Run<'r> {
             }));
         }
         self.taken = pairs;
+        self.know_each_other();
         self.target_is_cluster = target.profile.is_cluster;
         // A cluster has database 0 alone.
         let mut lookout = (!source.profile.is_cluster).then(|| Lookout::start(source.counter));
@@ -191,6 +192,15 @@ impl<'r> Run<'r> {
         ));
         self.board.join(context.clone());
         self.contexts.push(context);
+        self.know_each_other();
+    }
+
+    /// Tracking names keys without their database. A source that does not tell in each batch whether others have keys is taken to
+    /// have some: no name that is gone is certain to have been here.
+    fn know_each_other(&self) {
+        let follows = self.contexts.iter().filter_map(|one| one.follow.as_ref());
+        let follows = follows.filter(|follow| !follow.asks_databases);
+        follows.for_each(|follow| follow.other_databases());
     }
 
     /// Databases that came late and were scanned are as all others.
@@ -202,11 +212,13 @@ impl<'r> Run<'r> {
         });
     }
 
-    /// Whether the first scans are over.
+    /// Whether the first scans are over; databases that came late are waited for anyway.
     fn are_scanned(&self) -> bool {
         let scans = self.config.live.as_ref().is_some_and(|live| live.scans);
+        let is_late =
+            |context: &Context| self.behind.iter().any(|pair| context.stats.is_of(pair.0));
         let mut contexts = self.contexts.iter();
-        !scans || contexts.all(|context| context.stats.counts().scan_complete)
+        !scans || contexts.all(|one| one.stats.counts().scan_complete || is_late(one))
     }
 
     /// The last look for first keys.

@@ -326,10 +326,10 @@ impl WatchStage {
                     continue;
                 }
                 Told::Everything => {
-                    let cause = "FLUSHALL or FLUSHDB at the source";
+                    let cause = self.net.stats.label() + "FLUSHALL or FLUSHDB at the source";
                     tracing::warn!("gap: {cause}");
                     let slots = self.nodes.routes().read_at(&self.node);
-                    self.net.torn.open(&self.net.stats.live, cause, &slots);
+                    self.net.torn.open(&self.net.stats.live, &cause, &slots);
                     continue;
                 }
                 // Who may not PING has answered as well.

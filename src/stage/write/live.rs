@@ -20,7 +20,7 @@ impl WriteLane {
         let Some(follow) = &self.context.follow else {
             return;
         };
-        if entry.value == Value::Doubtful && (gone || !follow.owns_target()) {
+        if entry.value == Value::Doubtful {
             if !gone {
                 follow.doubt(&entry.key.name);
             }

@@ -31,6 +31,12 @@ fn all(way: &str, source: &Server, target: &Server) -> Riot {
     live(way, &source.uri(), &target.uri()).words(["--source-db", "all"])
 }
 
+/// The same, where keys are deleted: tracking does not tell of which database, and leaves them unless that is wished.
+fn deleting(way: &str, source: &Server, target: &Server) -> Riot {
+    let wished = (way == "tracking").then_some("--delete-extra");
+    all(way, source, target).words(wished)
+}
+
 /// Waits until all databases are scanned.
 fn scanned(running: &mut Running) {
     running.wait_for("scanning 100 %");
@@ -56,7 +62,7 @@ fn end(running: Running) -> Output {
 fn every_databases_changes_are_followed() {
     for way in WAYS {
         let (source, target) = stage(way);
-        let mut running = all(way, &source, &target).spawn();
+        let mut running = deleting(way, &source, &target).spawn();
         scanned(&mut running);
         let (mut zero, mut three) = (source.connection_to(0), source.connection_to(3));
         for key in 0..20 {
@@ -87,7 +93,7 @@ fn every_databases_changes_are_followed() {
 fn databases_that_go_elsewhere_are_followed_there() {
     for way in WAYS {
         let (source, target) = stage(way);
-        let run = all(way, &source, &target).words(["--db-map", "3=9"]);
+        let run = deleting(way, &source, &target).words(["--db-map", "3=9"]);
         let mut running = run
             .words(["--key-process", "#{#target.database}:#{key}"])
             .spawn();
@@ -108,7 +114,7 @@ fn databases_that_go_elsewhere_are_followed_there() {
 fn a_database_that_gets_its_first_keys_is_followed_too() {
     for way in WAYS {
         let (source, target) = stage(way);
-        let mut running = all(way, &source, &target).spawn();
+        let mut running = deleting(way, &source, &target).spawn();
         scanned(&mut running);
         let mut eight = source.connection_to(8);
         run!(eight, "SET", "first", 1);
@@ -123,6 +129,26 @@ fn a_database_that_gets_its_first_keys_is_followed_too() {
         same(&source, &target, &[(0, 0), (3, 3), (8, 8), (11, 11)]);
         only(&target, &[0, 3, 8, 11]);
     }
+}
+
+#[test]
+fn a_database_that_came_late_is_scanned_before_the_end() {
+    let (source, target) = stage("keyspace");
+    let mut running = all("keyspace", &source, &target)
+        .words(["--rate", "1000"])
+        .spawn();
+    scanned(&mut running);
+    let mut eight = source.connection_to(8);
+    let mut pipe = redis::pipe();
+    for key in 0..3000 {
+        pipe.cmd("SET").arg(format!("late:{key}")).arg(8).ignore();
+    }
+    pipe.atomic().exec(&mut eight).unwrap();
+    wait::until("some late keys are copied", || {
+        (target.keys(8) > 200).then_some(())
+    });
+    end(running).exits(0);
+    same(&source, &target, &[(0, 0), (3, 3), (8, 8)]);
 }
 
 #[test]
@@ -180,19 +206,25 @@ fn a_name_that_only_tracking_told_deletes_nothing_of_the_targets_own() {
     run!(target.connection_to(0), "SET", "theirs", 1);
     let mut running = all("tracking", &source, &target).spawn();
     scanned(&mut running);
-    let mut three = source.connection_to(3);
+    // Database 3 of the target had no keys at the start; that makes nothing that comes there the run's own.
+    run!(target.connection_to(3), "SET", "also theirs", 1);
+    let (mut zero, mut three) = (source.connection_to(0), source.connection_to(3));
     run!(three, "SET", "theirs", "of database 3");
+    run!(zero, "SET", "also theirs", "of database 0");
     arrives(&target, 3, "theirs");
+    arrives(&target, 0, "also theirs");
+    run!(zero, "DEL", "also theirs");
     run!(three, "DEL", "theirs");
-    run!(source.connection_to(0), "SET", "last", 1);
+    run!(zero, "SET", "last", 1);
     arrives(&target, 0, "last");
     let output = end(running).exits(1);
-    let own: Option<String> = ask(&target, 0, "GET theirs");
-    assert_eq!(own.as_deref(), Some("1"), "{output}");
-    // Database 3 of the target had no keys: all that is there came from the source.
-    let gone: u64 = ask(&target, 3, "EXISTS theirs");
-    assert_eq!(gone, 0, "{output}");
-    output.prints("db0 extra theirs\n");
+    for (database, key) in [(0, "theirs"), (3, "also theirs")] {
+        let mut connection = target.connection_to(database);
+        let own: Option<String> = redis::cmd("GET").arg(key).query(&mut connection).unwrap();
+        assert_eq!(own.as_deref(), Some("1"), "{output}");
+    }
+    let output = output.prints("db0 extra theirs\n");
+    output.prints("db3 extra also theirs\n");
 }
 
 #[test]
@@ -250,8 +282,15 @@ fn without_info_databases_that_come_later_are_found_all_the_same() {
     scanned(&mut running);
     run!(source.connection_to(5), "SET", "first", 1);
     arrives(&target, 5, "first");
-    end(running).exits(0);
-    same(&source, &target, &[(0, 0), (5, 5)]);
+    // Somebody else's, whose name comes and goes in a database that had no keys a moment ago.
+    run!(target.connection_to(0), "SET", "theirs", 1);
+    run!(source.connection_to(7), "SET", "theirs", 7);
+    let _: u64 = ask(&source, 7, "DEL theirs");
+    run!(source.connection_to(5), "SET", "last", 1);
+    arrives(&target, 5, "last");
+    let output = end(running).exits(1);
+    same(&source, &target, &[(5, 5)]);
+    output.prints("db0 extra theirs\n");
 }
 
 #[test]
