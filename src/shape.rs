@@ -150,7 +150,7 @@ impl Shapes {
     /// Whether a key is weighed although those like it are light.
     #[must_use]
     pub fn is_sampled(key: &Key) -> bool {
-        key.road % SAMPLED == 0
+        key.road.is_multiple_of(SAMPLED)
     }
 
     /// What a key takes of memory.
