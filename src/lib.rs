@@ -38,7 +38,7 @@ pub mod clock;
 pub mod compare;
 pub mod config;
 pub mod copy;
-mod databases;
+pub mod databases;
 pub mod deal;
 pub mod entry;
 pub mod error;
