@@ -126,6 +126,13 @@ impl Batch {
         } else {
             let kind = kinds.then(|| Question::new(Column::Kind, &[b"TYPE"]));
             let payload = Some(Question::new(Column::Payload, &[b"DUMP"]));
+            // A PTTL counts from TIME: within one transaction they come before what takes its time.
+            let (first, before) = if multi && clock {
+                (before, None)
+            } else {
+                (None, before)
+            };
+            self.each(out, first.as_slice(), 0, keys);
             let questions = [before, kind, payload, after].into_iter().flatten();
             self.each(out, &questions.collect::<Vec<_>>(), 0, keys);
         }
