@@ -107,15 +107,8 @@ pub(crate) async fn run(
         let survey = Survey::take(config, databases).await?;
         survey.show(config, printer);
         let outcome = round(config, databases, survey, (printer, board, stop)).await?;
-        let Some(pause) = config.flow.repeat else {
+        if !stop.lets_repeat(config.flow.repeat).await {
             return Ok(outcome);
-        };
-        if stop.is_draining() {
-            return Ok(outcome);
-        }
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            () = stop.draining() => return Ok(outcome),
         }
     }
 }

@@ -38,15 +38,8 @@ pub async fn run(
             .watch(Box::pin(once(&session, stop, state.as_ref())))
             .await;
         let outcome = session.close(outcome)?;
-        let Some(pause) = config.flow.repeat else {
+        if !stop.lets_repeat(config.flow.repeat).await {
             return Ok(outcome);
-        };
-        if stop.is_draining() {
-            return Ok(outcome);
-        }
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            () = stop.draining() => return Ok(outcome),
         }
     }
 }

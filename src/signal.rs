@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -41,6 +42,18 @@ impl Stop {
     #[must_use]
     pub fn is_draining(&self) -> bool {
         *self.sender.borrow() || self.parent.as_ref().is_some_and(|parent| *parent.borrow())
+    }
+
+    /// Waits for the next round of a run that is repeated after this pause (`--repeat`). `false`: there is none, as the run is not
+    /// repeated, or the wish to stop came first.
+    pub async fn lets_repeat(&self, pause: Option<Duration>) -> bool {
+        let Some(pause) = pause.filter(|_| !self.is_draining()) else {
+            return false;
+        };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => true,
+            () = self.draining() => false,
+        }
     }
 
     /// Waits until it is said.
