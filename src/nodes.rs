@@ -18,12 +18,13 @@ use self::look::{LIMIT, race, round_trip};
 use self::node::NOBODY;
 pub use self::node::Node;
 pub use self::routes::Routes;
-pub use self::view::slots_held;
+pub use self::view::own_slots;
 use self::view::{Place, View};
 use crate::config::{ReadFrom, Side};
 use crate::error::RunError;
+use crate::slots::SlotSet;
 use crate::stats::Stats;
-use crate::wire::{Connection, Link};
+use crate::wire::{Connection, Link, connect};
 
 /// Nodes that are asked at once for their view.
 const ASKED: usize = 5;
@@ -284,6 +285,27 @@ impl Nodes {
                 why
             }
         })
+    }
+
+    /// Slots that are on their way from one node to another, by the word of those that they come to. Nodes that do not
+    /// answer tell of none.
+    pub async fn coming(&self) -> SlotSet {
+        let routes = self.routes();
+        let mut asked = JoinSet::new();
+        for node in routes.masters().iter().chain(routes.idle()) {
+            let node = node.clone();
+            asked.spawn(timeout(LIMIT, async move {
+                let mut connection = connect(node.link().endpoint()).await.ok()?;
+                own_slots(&mut connection).await.ok()
+            }));
+        }
+        let mut coming = SlotSet::default();
+        while let Some(joined) = asked.join_next().await {
+            if let Ok(Ok(Some(own))) = joined {
+                coming.extend(&own.coming);
+            }
+        }
+        coming
     }
 
     /// Keeps what is known fresh: every `period`, and whenever something speaks against it. Never ends.

@@ -171,35 +171,53 @@ pub(super) fn parse_place(text: &str, said_by: &Endpoint) -> Option<Place> {
     Some((host.to_owned(), port))
 }
 
+/// The slots of a node, by its own word.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Own {
+    /// What it has.
+    pub held: SlotSet,
+    /// What is on its way to it from another node.
+    pub coming: SlotSet,
+}
+
 /// Slots that the node at the other end has, by its own word, and those that are on their way to it.
 ///
 /// Who asks before it listens hears of what begins to come after that.
-pub async fn slots_held(connection: &mut Connection) -> Result<SlotSet, Lost> {
+pub async fn own_slots(connection: &mut Connection) -> Result<Own, Lost> {
     let Reply::Bytes(nodes) = connection.request(&[b"CLUSTER", b"NODES"]).await? else {
-        return Ok(SlotSet::default());
+        return Ok(Own::default());
     };
-    Ok(parse_held(&String::from_utf8_lossy(&nodes)))
+    Ok(Own::parse(&String::from_utf8_lossy(&nodes)))
 }
 
-/// `… myself,master - 0 0 1 connected 0-99 105 [93-<-id]`
-fn parse_held(nodes: &str) -> SlotSet {
-    let own = nodes.lines().find(|line| line.contains("myself"));
-    let words = own.unwrap_or_default().split_ascii_whitespace().skip(8);
-    let mut held = SlotSet::default();
-    for word in words {
-        if let Some(moving) = word.strip_prefix('[') {
-            let coming = moving.split_once("-<-");
-            if let Some(slot) = coming.and_then(|(slot, _)| slot.parse().ok()) {
-                held.insert(slot);
-            }
-            continue;
-        }
-        let (first, last) = word.split_once('-').unwrap_or((word, word));
-        if let (Ok(first), Ok(last)) = (first.parse(), last.parse()) {
-            held.extend(&SlotSet::of(&[(first, last)]));
-        }
+impl Own {
+    /// All that may have keys on the node.
+    #[must_use]
+    pub fn all(mut self) -> SlotSet {
+        self.held.extend(&self.coming);
+        self.held
     }
-    held
+
+    /// `… myself,master - 0 0 1 connected 0-99 105 [93-<-id]`
+    fn parse(nodes: &str) -> Self {
+        let line = nodes.lines().find(|line| line.contains("myself"));
+        let words = line.unwrap_or_default().split_ascii_whitespace().skip(8);
+        let mut own = Self::default();
+        for word in words {
+            if let Some(moving) = word.strip_prefix('[') {
+                let coming = moving.split_once("-<-");
+                if let Some(slot) = coming.and_then(|(slot, _)| slot.parse().ok()) {
+                    own.coming.insert(slot);
+                }
+                continue;
+            }
+            let (first, last) = word.split_once('-').unwrap_or((word, word));
+            if let (Ok(first), Ok(last)) = (first.parse(), last.parse()) {
+                own.held.extend(&SlotSet::of(&[(first, last)]));
+            }
+        }
+        own
+    }
 }
 
 #[cfg(test)]
@@ -248,8 +266,11 @@ mod tests {
     fn a_node_tells_what_it_has_and_what_is_coming() {
         let nodes = "a 127.0.0.1:1@2 master - 0 1 1 connected 0-5 [7-<-x]\n\
             b 127.0.0.1:3@4 myself,master - 0 1 2 connected 6-8 10 [93-<-a] [94->-a] [95-<-a]\n";
-        let slots: Vec<u16> = parse_held(nodes).iter().collect();
-        assert_eq!(slots, [6, 7, 8, 10, 93, 95]);
+        let slots = |slots: &SlotSet| slots.iter().collect::<Vec<u16>>();
+        let own = Own::parse(nodes);
+        assert_eq!(slots(&own.held), [6, 7, 8, 10]);
+        assert_eq!(slots(&own.coming), [93, 95]);
+        assert_eq!(slots(&own.all()), [6, 7, 8, 10, 93, 95]);
     }
 
     #[test]

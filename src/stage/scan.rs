@@ -2,7 +2,8 @@
 //!
 //! Of a cluster every node is scanned at the same time. What it has of slots that are not its own is taken too: keys that
 //! are on their way from node to node. A slot that moves meanwhile may have been missed by both: it is scanned again where
-//! it is then.
+//! it is then. So is, once, a slot that is still on its way at the end: keys go one way, so what the node that they leave
+//! has not shown stands at the other before that is scanned again.
 
 mod node;
 
@@ -19,7 +20,7 @@ use crate::deal::Inlets;
 use crate::entry::Key;
 use crate::error::RunError;
 use crate::filter::Filter;
-use crate::nodes::{Node, Nodes, slots_held};
+use crate::nodes::{Node, Nodes, own_slots};
 use crate::retry::Backoff;
 use crate::signal::Stop;
 use crate::slots::SlotSet;
@@ -184,6 +185,7 @@ impl ScanStage {
 
     async fn scan_cluster(self) -> Result<Ended, RunError> {
         let mut left = self.slots.clone();
+        let mut half_moved = SlotSet::default();
         loop {
             // What is no longer so is seen at the end.
             let routes = self.nodes.routes();
@@ -230,6 +232,8 @@ impl ScanStage {
             if let Some(over) = over {
                 return over;
             }
+            // Before the routes: what arrives in between is a change of them.
+            let coming = self.nodes.coming().await;
             self.refresh(&left).await?;
             if !unseen.is_empty() {
                 let line = format!(
@@ -241,12 +245,16 @@ impl ScanStage {
                 again.extend(&unseen);
             }
             again.extend(&self.nodes.routes().changed_since(routes.version()));
+            let mut new = coming.clone();
+            new.remove(&half_moved);
+            again.extend(&new);
+            half_moved = coming;
             again.retain(&left);
             if again.is_empty() {
                 return Ok(Ended::Complete);
             }
             info!(
-                "{} slots moved while they were scanned: they are scanned again",
+                "{} slots moved while they were scanned, or move still: they are scanned again",
                 again.len()
             );
             left = again;
@@ -258,8 +266,8 @@ impl ScanStage {
         let Ok(mut connection) = connect(node.link().endpoint()).await else {
             return false;
         };
-        let held = slots_held(&mut connection).await.unwrap_or_default();
-        held.iter().any(|slot| slots.contains(slot))
+        let own = own_slots(&mut connection).await.unwrap_or_default();
+        own.all().iter().any(|slot| slots.contains(slot))
     }
 
     /// What is known of the cluster is what it is now, and somebody has each of these slots.

@@ -15,7 +15,7 @@ use crate::entry::{Cause, Mark};
 use crate::error::{ConnectError, Lost};
 use crate::filter::{Filter, glob_matches};
 use crate::follow::Torn;
-use crate::nodes::{Node, Nodes, slots_held};
+use crate::nodes::{Node, Nodes, own_slots};
 use crate::retry::Backoff;
 use crate::server::{Class, Seen, Way, subscription, tracking};
 use crate::slots::SlotSet;
@@ -239,11 +239,11 @@ impl WatchStage {
         let master = own.iter().next().and_then(|slot| routes.master(slot));
         match master.filter(|master| master.number() != self.post.node) {
             Some(master) => match connect(master.link().endpoint()).await {
-                Ok(mut connection) => Ok(slots_held(&mut connection).await?),
+                Ok(mut connection) => Ok(own_slots(&mut connection).await?.all()),
                 // It may be what failed: what is known will do until another takes over.
                 Err(_) => Ok(own),
             },
-            None => Ok(slots_held(connection).await?),
+            None => Ok(own_slots(connection).await?.all()),
         }
     }
 

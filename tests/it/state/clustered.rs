@@ -1,7 +1,7 @@
 //! A cluster's copy is killed, and the cluster is another one when it is picked up.
 
 use super::{Kept, reads};
-use crate::clusters::{Cluster, each_version, together};
+use crate::clusters::{Cluster, each_version, slot, together};
 use crate::data;
 use crate::servers::{Server, Version};
 use crate::size::size;
@@ -119,11 +119,16 @@ fn a_master_has_failed_over(version: Version) {
 }
 
 fn a_slot_is_half_moved(version: Version) {
-    let pair = Pair::new(version, 0);
+    let mut pair = Pair::new(version, 0);
+    data::fill_mixed(&pair.source, "{one}:", size().state_mixed / 4);
+    pair.keys = pair.source.count();
+    let slot = slot(b"{one}");
     let mut begun = None;
     let half_move = |source: &Cluster| {
-        let slot = source.slots_of(&source.node(0))[0];
-        begun = Some(source.half_move(slot, &source.node(1)));
+        let owner = source.owner(slot);
+        let mut nodes = source.nodes().into_iter();
+        let to = nodes.find(|node| node.id() != owner.id()).expect("a node");
+        begun = Some(source.half_move(slot, &to));
     };
     pair.copy_around(half_move, None);
     // Keys of a slot that is half moved are told to those alone who ask for them.
