@@ -131,6 +131,28 @@ fn a_key_lives_as_long_at_the_target_as_at_the_source() {
 }
 
 #[test]
+fn fields_of_hashes_live_as_long() {
+    for clocks in CLOCKS {
+        let (source, target) = pair(Version::Redis80, clocks);
+        source.tell("HSET hash a 1 b 2");
+        source.tell("HPEXPIRE hash 3600000 FIELDS 1 a");
+        for carriage in ["auto", "struct"] {
+            target.tell("FLUSHALL");
+            let run = replicate(&source, &target).words(["--type", carriage]);
+            let output = run.words(["--compare", "full"]).run();
+            let pttl = |server: &Server| -> Vec<i64> { server.run("HPTTL hash FIELDS 2 a b") };
+            let (before, at_target, after) = (pttl(&source), pttl(&target), pttl(&source));
+            assert_eq!(at_target[1], -1, "{output}");
+            assert!(
+                (after[0] - DOUBT..=before[0] + DOUBT).contains(&at_target[0]),
+                "--type {carriage} {clocks:?}: {at_target:?}, not {before:?}\n{output}"
+            );
+            output.exits(0);
+        }
+    }
+}
+
+#[test]
 fn an_expiry_that_changes_in_a_live_run_is_the_same_time_away() {
     for clocks in CLOCKS {
         let (source, target) = pair(Version::Redis70, clocks);
@@ -161,16 +183,23 @@ fn an_expiry_that_changes_in_a_live_run_is_the_same_time_away() {
 
 #[test]
 fn a_comparison_sees_expiries_that_are_those_of_another_clock() {
-    let (source, target) = pair(Version::Redis70, (0, 2 * HOUR));
+    let (source, target) = pair(Version::Redis80, (0, 2 * HOUR));
     // As a copy that does not know of the clocks would: the same instant, which is two hours less to live there.
     let at = data::server_time(&mut source.connection()) + 3 * HOUR;
     for server in [&source, &target] {
         let mut c = server.connection();
         run!(c, "SET", "key", "v");
         run!(c, "PEXPIREAT", "key", at);
+        run!(c, "HSET", "hash", "f", "v");
+        run!(c, "HPEXPIREAT", "hash", at, "FIELDS", 1, "f");
     }
     let run = || compare_full(&source, &target).words(["--round-interval", "50ms"]);
-    run().run().exits(1).prints("0 value, 1 ttl");
+    run().run().exits(1).prints("1 value, 1 ttl");
     run().word("--repair").run().exits(0);
     lives_as_long(&source, &target, "key");
+    let fields: Vec<i64> = target.run("HPTTL hash FIELDS 1 f");
+    assert!(
+        (3 * HOUR - 60_000..3 * HOUR + DOUBT).contains(&fields[0]),
+        "{fields:?}"
+    );
 }
