@@ -1,6 +1,7 @@
 //! The command: whether a run of these words could start, and what stands in its way. It writes nothing to either side.
 
 mod events;
+mod modules;
 mod payload;
 mod report;
 mod rights;
@@ -323,6 +324,9 @@ async fn judge(
         events::judge(config, source, findings).await;
     }
     room::judge(config, source, target, findings);
+    if writes(config) {
+        modules::judge(config, source, target, findings);
+    }
     world::contents(config, source, target, findings);
     world::clocks(source, target, findings);
     Ok(())

@@ -37,9 +37,12 @@ impl Survey {
     /// Reaches both sides. What cannot be is refused, before anything is written.
     pub(crate) async fn take(config: &Config, databases: &Databases) -> Result<Self, RunError> {
         let (of_source, of_target) = plan::named(databases);
-        let source = Census::take(&config.source, config, &of_source).await?;
+        let mut source = Census::take(&config.source, config, &of_source).await?;
         let mut target = Census::take(&config.target, config, &of_target).await?;
-        let pairs = plan::pairs(config, databases, &source, &target)?;
+        let without = plan::without_keys(config, databases, &source, &target);
+        source.look_for(without.iter().copied()).await?;
+        plan::refuse_beyond(databases, &without, &source, &target)?;
+        let pairs = plan::pairs(config, databases, &without, (&source, &target))?;
         let targets: BTreeSet<u32> = pairs.iter().map(|(_, target)| *target).collect();
         target.look_for(targets.into_iter()).await?;
         plan::refuse_absent_at_target(&pairs, &target)?;

@@ -41,7 +41,7 @@ need_rust() {
   cargo clippy --version >/dev/null 2>&1 || rustup component add clippy
 }
 
-# The linker that rustc calls, and the C compiler of the ring crate.
+# The linker that rustc calls, and the C compiler of the ring crate and of the tests' clocks.
 need_linker() {
   if ! command -v cc >/dev/null; then apt_install gcc libc6-dev; fi
   if [[ ! -e /etc/ssl/certs/ca-certificates.crt ]]; then apt_install ca-certificates; fi

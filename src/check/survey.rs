@@ -7,8 +7,8 @@ use std::sync::Arc;
 use redis::{FromRedisValue, RedisError, Value, cmd};
 use tokio::task::JoinSet;
 
-use super::payload;
 use super::rights::{Right, Trial};
+use super::{modules, payload};
 use crate::config::{Endpoint, Side};
 use crate::error::RunError;
 use crate::nodes::Nodes;
@@ -31,6 +31,10 @@ pub(super) struct Survey {
     pub(super) setting: Result<String, Tried>,
     /// ACL users beside the default one, where ACL LIST is allowed.
     pub(super) users: Option<u64>,
+    /// The names of its modules; else why they are not known.
+    pub(super) modules: Result<Vec<String>, Tried>,
+    /// Of the source, types of its modules of which keys were seen.
+    pub(super) module_kinds: Vec<&'static str>,
     /// By the rights' names; those that could not be tried are not in it.
     pub(super) tried: HashMap<&'static str, Tried>,
     /// The user may access some keys alone.
@@ -120,6 +124,8 @@ async fn one(
             info: Info::default(),
             setting: Err(Tried::Unknown),
             users: None,
+            modules: Err(Tried::Unknown),
+            module_kinds: Vec::new(),
             tried: HashMap::new(),
             limited: false,
             no_temporary: false,
@@ -148,6 +154,7 @@ impl Surveyor<'_> {
         self.facts().await?;
         if side == Side::Source {
             self.survey.version = self.sample().await?;
+            self.module_keys().await?;
         }
         let run: Vec<&Right> = rights
             .iter()
@@ -186,6 +193,7 @@ impl Surveyor<'_> {
             vec!["INFO"],
             vec!["CONFIG", "GET", "notify-keyspace-events"],
             vec!["ACL", "LIST"],
+            vec!["MODULE", "LIST"],
         ];
         let mut answers = self.control.all(&commands).await?.into_iter();
         if let Some(Ok(answer)) = answers.next()
@@ -209,6 +217,28 @@ impl Surveyor<'_> {
                     .count()
             });
             self.survey.users = others.and_then(|others| u64::try_from(others).ok());
+        }
+        if let Some(answer) = answers.next() {
+            self.survey.modules = match answer.as_ref().ok().and_then(modules::names) {
+                Some(names) => Ok(names),
+                None => Err(Tried::of(answer)?),
+            };
+        }
+        Ok(())
+    }
+
+    /// Looks for keys of the modules' types among the first ones.
+    async fn module_keys(&mut self) -> Result<(), RedisError> {
+        let names = self.survey.modules.as_deref().unwrap_or_default();
+        let kinds = names.iter().flat_map(|name| modules::kinds(name));
+        for kind in kinds.copied().collect::<Vec<_>>() {
+            let words = ["SCAN", "0", "COUNT", modules::LOOKED_AT, "TYPE", kind];
+            match self.control.words::<(Value, Vec<Vec<u8>>)>(&words).await {
+                Ok((_, keys)) if keys.is_empty() => {}
+                Ok(_) => self.survey.module_kinds.push(kind),
+                Err(error) if error.code().is_some() => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }

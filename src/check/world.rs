@@ -315,7 +315,7 @@ pub(super) fn clocks(source: &Reached<'_>, target: &Reached<'_>, findings: &mut 
                 "the target's clock is {} ms {which} the source's: expiries are corrected for it",
                 thousands(ahead.unsigned_abs())
             ),
-            "clients see keys expire by the target's clock: set both by NTP",
+            "set both by NTP before the run: a clock that is set later moves all expiries of its server",
         );
     }
 }

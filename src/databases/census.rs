@@ -80,6 +80,11 @@ impl Census {
         Some((*number, why))
     }
 
+    /// Whether this database was looked for and is not there.
+    pub(crate) fn is_absent(&self, number: u32) -> bool {
+        self.absent.contains_key(&number)
+    }
+
     /// Which side it is.
     pub(crate) fn side(&self) -> Side {
         self.counter.endpoint.side

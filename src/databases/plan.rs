@@ -27,12 +27,70 @@ pub(crate) fn named(databases: &Databases) -> (BTreeSet<u32>, BTreeSet<u32>) {
     }
 }
 
-/// What is taken now, where it can be.
-pub(crate) fn pairs(
+/// Databases of the source that are taken without keys, as those of the target where theirs would go have some.
+pub(crate) fn without_keys(
     config: &Config,
     databases: &Databases,
     source: &Census,
     target: &Census,
+) -> BTreeSet<u32> {
+    let mut without = BTreeSet::new();
+    if !config.verification.both {
+        return without;
+    }
+    for number in target.keys.keys() {
+        let mut with_keys = source.keys.keys();
+        if with_keys.any(|one| databases.takes(*one) && databases.target_of(*one) == *number) {
+            continue;
+        }
+        if source.profile.is_cluster && databases.takes(0) && databases.target_of(0) == *number {
+            continue;
+        }
+        let last = source.total.unwrap_or(USUAL).saturating_sub(1).max(*number);
+        let mapped = databases.sources_of(*number, last);
+        // One that was sent there by name comes first.
+        without.extend(mapped.max_by_key(|one| databases.map.contains_key(one)));
+    }
+    without
+}
+
+/// The target's keys have no counterpart that could be asked for them: they are `extra`, all of them, and none would be told.
+pub(crate) fn refuse_beyond(
+    databases: &Databases,
+    without: &BTreeSet<u32>,
+    source: &Census,
+    target: &Census,
+) -> Result<(), RunError> {
+    let is_absent = |number: &&u32| {
+        let cluster = source.profile.is_cluster && **number != 0;
+        cluster || source.is_absent(**number)
+    };
+    let Some(number) = without.iter().find(is_absent) else {
+        return Ok(());
+    };
+    let (why, those) = if source.profile.is_cluster {
+        let why = "the source is a cluster, which has database 0 alone".to_owned();
+        (why, "0".to_owned())
+    } else {
+        let why = format!("the source has no database {number}{}", has(source));
+        let last = source.total.map(|total| total.saturating_sub(1));
+        (
+            why,
+            last.map_or("A-B".to_owned(), |last| format!("0-{last}")),
+        )
+    };
+    Err(target.unusable(format!(
+        "it has keys in its database {}, which --both is to look at, and {why}, so all of them are extra: --source-db {those} leaves them out",
+        databases.target_of(*number)
+    )))
+}
+
+/// What is taken now, where it can be; `without`: databases that are taken without keys.
+pub(crate) fn pairs(
+    config: &Config,
+    databases: &Databases,
+    without: &BTreeSet<u32>,
+    (source, target): (&Census, &Census),
 ) -> Result<Vec<Pair>, RunError> {
     let mut sources: BTreeSet<u32> = BTreeSet::new();
     if source.profile.is_cluster {
@@ -42,21 +100,10 @@ pub(crate) fn pairs(
         refuse_absent(databases, source)?;
         let with_keys = source.keys.keys().copied();
         sources.extend(with_keys.filter(|number| databases.takes(*number)));
-        if config.verification.both {
-            let last = source.total.unwrap_or(USUAL).saturating_sub(1);
-            for number in target.keys.keys() {
-                let has_one = sources
-                    .iter()
-                    .any(|one| databases.target_of(*one) == *number);
-                if !has_one {
-                    sources.extend(databases.sources_of(*number, last).next());
-                }
-            }
-        }
+        sources.extend(without);
     }
     if sources.is_empty() {
-        // Somebody has to look: an empty database is as good as any.
-        sources.insert(databases.first());
+        sources.insert(stand_in(databases, source, target));
     }
     let pairs: Vec<Pair> = sources
         .into_iter()
@@ -70,6 +117,32 @@ pub(crate) fn pairs(
         refuse_one_server(config, databases, &pairs, target)?;
     }
     Ok(pairs)
+}
+
+/// Somebody has to look at a source without keys: a database that stands in the way of no other which gets its first keys later.
+fn stand_in(databases: &Databases, source: &Census, target: &Census) -> u32 {
+    let sent = |wanted: Option<u32>| {
+        let mut map = databases.map.iter();
+        map.find(|(one, to)| databases.takes(**one) && wanted.is_none_or(|wanted| wanted == **to))
+            .map(|(one, _)| *one)
+    };
+    let found = if target.profile.is_cluster {
+        sent(Some(0))
+    } else if databases.map.is_empty() {
+        None
+    } else {
+        let total = source.total.zip(target.total);
+        let last = total.map(|(one, other)| one.min(other).saturating_sub(1));
+        let alone = last.and_then(|last| {
+            let most = source.total.unwrap_or(USUAL).saturating_sub(1);
+            (0..=last).find(|one| {
+                let to = databases.target_of(*one);
+                databases.takes(*one) && to <= last && databases.sources_of(to, most).count() == 1
+            })
+        });
+        alone.or_else(|| sent(None))
+    };
+    found.unwrap_or_else(|| databases.first())
 }
 
 /// Why a database that has its first keys now cannot be taken too.

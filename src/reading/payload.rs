@@ -31,6 +31,11 @@ impl Kind {
     }
 }
 
+/// Whether the payload holds expiries of a hash's fields: instants on the clock of the server that wrote it.
+pub(crate) fn has_field_expiries(payload: &[u8]) -> bool {
+    matches!(payload.first(), Some(22..=25))
+}
+
 /// Whether the payload holds a stream: its first byte is the type.
 pub(crate) fn is_stream(payload: &[u8]) -> bool {
     matches!(
@@ -129,5 +134,15 @@ mod tests {
         assert_eq!(has_groups(&payload(LISTPACKS_4, 8, 0)), None);
         assert_eq!(has_groups(&[LISTPACKS, 0x40]), None);
         assert!(!is_stream(b"") && !is_stream(&[0]));
+    }
+
+    #[test]
+    fn hashes_whose_fields_expire_are_told_from_others() {
+        // HASH_ZIPLIST, HASH_LISTPACK; HASH_METADATA, HASH_LISTPACK_EX of Redis 7.4.
+        for (kind, expires) in [(13, false), (16, false), (24, true), (25, true)] {
+            assert_eq!(has_field_expiries(&[kind, 0]), expires, "{kind}");
+            assert_eq!(super::kind(&[kind, 0]), Some(b"hash".as_slice()));
+        }
+        assert!(!has_field_expiries(b""));
     }
 }

@@ -1,5 +1,6 @@
 //! `riot check`: what it says of servers of every kind, with what exit status; and that it changes nothing.
 
+mod modules;
 mod rights;
 mod sides;
 mod words;

@@ -14,6 +14,7 @@
 )]
 
 mod certificates;
+mod clocks;
 mod clusters;
 mod data;
 mod fake;

@@ -12,7 +12,7 @@ use redis::{
 };
 use tempfile::TempDir;
 
-use crate::wait;
+use crate::{clocks, wait};
 
 /// The servers that riot is tested with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +73,7 @@ pub(crate) struct Builder {
     tls: Option<TlsFiles>,
     ipv6: bool,
     persistent: bool,
+    clock_ahead: Option<i64>,
     role: Role,
 }
 
@@ -138,6 +139,12 @@ impl Builder {
         self
     }
 
+    /// Its clock is so many milliseconds ahead of the machine's, or behind it where that is negative.
+    pub(crate) fn clock_ahead(mut self, millis: i64) -> Self {
+        self.clock_ahead = Some(millis);
+        self
+    }
+
     /// A node of a cluster, alone so far, with a port of its own for the other nodes.
     pub(crate) fn cluster(mut self) -> Self {
         self.role = Role::ClusterNode;
@@ -159,6 +166,7 @@ impl Builder {
                 port,
                 tls: self.tls.is_some(),
                 password: self.password.clone(),
+                clock_ahead: self.clock_ahead,
                 child: Mutex::new(None),
                 is_paused: AtomicBool::new(false),
             };
@@ -233,6 +241,7 @@ pub(crate) struct Server {
     port: u16,
     tls: bool,
     password: Option<String>,
+    clock_ahead: Option<i64>,
     words: Vec<String>,
     child: Mutex<Option<Child>>,
     is_paused: AtomicBool,
@@ -254,6 +263,7 @@ impl Server {
             tls: None,
             ipv6: false,
             persistent: false,
+            clock_ahead: None,
             role: Role::Alone,
         }
     }
@@ -441,7 +451,11 @@ impl Server {
         let mut child = self.child.lock().unwrap();
         assert!(child.is_none(), "the server runs already");
         let _ = std::fs::remove_file(self.socket());
-        let started = Command::new(self.version.program())
+        let mut command = Command::new(self.version.program());
+        if let Some(millis) = self.clock_ahead {
+            clocks::set_ahead(&mut command, self.folder.path(), millis);
+        }
+        let started = command
             .args(&self.words)
             .current_dir(self.folder.path())
             .stdin(Stdio::null())

@@ -7,6 +7,7 @@ use super::line::Line;
 use super::{CarryLane, Ends};
 use crate::config::{Carriage, Side};
 use crate::error::{Class, Lost, classify};
+use crate::reading::payload::has_field_expiries;
 use crate::stage::handover::Job;
 use crate::stats::Kind;
 use crate::types::copy::{Copied, Fate};
@@ -42,6 +43,10 @@ impl CarryLane {
             Ok(dumped) => dumped,
             Err(fate) => return Ok(fate),
         };
+        if moment.shift != 0 && has_field_expiries(&payload) {
+            // RESTORE takes them as they are, by another clock.
+            return Ok(Fate::Changed);
+        }
         let instant = match left {
             _ if !self.terms.keep_expiry => 0,
             ..0 => 0,

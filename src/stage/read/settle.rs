@@ -74,7 +74,8 @@ impl ReadLane {
                         entries.extend(self.unwanted(key, SkipReason::OtherType));
                         continue;
                     }
-                    if !text && self.context.copies_by_type() {
+                    if !text && (self.context.copies_by_type() || self.is_of_another_clock(&value))
+                    {
                         entries.push(self.ticket(key, kind));
                         continue;
                     }
@@ -241,6 +242,11 @@ impl ReadLane {
             payload::kind(value).or(asked)
         };
         kind.is_some_and(|kind| !self.inspection.wants(kind))
+    }
+
+    /// RESTORE takes fields' expiries as they are: between clocks that differ they are to be written one by one.
+    fn is_of_another_clock(&self, payload: &Bytes) -> bool {
+        payload::has_field_expiries(payload) && self.context.clocks.shift() != 0
     }
 
     /// A stream that was looked at because its turn had come, and is as it was.

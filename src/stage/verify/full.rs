@@ -290,6 +290,7 @@ impl FullLane {
                 }
                 (Look::Held(one), Look::Held(other))
                     if one.is_same_value(&other)
+                        && !(shift != 0 && one.field_expiries)
                         && self.terms.values.same_expiry(
                             one.expiry.unwrap_or(NO_EXPIRY),
                             other.expiry.unwrap_or(NO_EXPIRY),

@@ -4,6 +4,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::entry::{Key, Millis};
 use crate::reading::Road;
+use crate::reading::payload::has_field_expiries;
 
 /// What one side holds under a key.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -34,6 +35,8 @@ pub(super) struct Held {
     pub(super) len: usize,
     /// Expiry on this side's clock.
     pub(super) expiry: Option<Millis>,
+    /// The payload holds expiries of fields, on this side's clock.
+    pub(super) field_expiries: bool,
 }
 
 impl Held {
@@ -45,6 +48,7 @@ impl Held {
             version: 0,
             len: value.len(),
             expiry,
+            field_expiries: false,
         }
     }
 
@@ -63,6 +67,7 @@ impl Held {
             version,
             len: payload.len(),
             expiry,
+            field_expiries: has_field_expiries(payload),
         }
     }
 

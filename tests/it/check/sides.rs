@@ -196,6 +196,28 @@ fn a_source_that_evicts_by_use_is_better_read_from_a_replica() {
 }
 
 #[test]
+fn clocks_that_differ_are_told_with_how_far() {
+    for version in super::VERSIONS {
+        for (ahead, word) in [(7_200_000, "ahead of"), (-7_200_000, "behind")] {
+            let source = Server::start(version);
+            let target = Server::with(version).clock_ahead(ahead).start();
+            fill(&source);
+            let output = checked(&source, &target, check(&source, &target)).exits(0);
+            let words = [word, "expiries are corrected for it", "NTP before the run"];
+            finds(&output, "both", "clock", "note", &words);
+            let (_, text, _) = found(&output, "both", "clock").unwrap();
+            let digits: String = text.chars().filter(char::is_ascii_digit).collect();
+            let told: i64 = digits.parse().unwrap();
+            assert!((told - 7_200_000).abs() < 100, "{text}");
+            let report = output.report();
+            let offset = |side: &str| report[side]["clock_offset_ms"].as_i64().unwrap();
+            let apart = offset("target") - offset("source");
+            assert_eq!(apart.abs(), told, "{output}");
+        }
+    }
+}
+
+#[test]
 fn a_target_with_keys_of_its_own() {
     let (source, target) = (
         Server::start(Version::Redis70),

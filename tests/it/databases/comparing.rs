@@ -1,9 +1,11 @@
 //! `riot compare` over several databases.
 
 use super::{counted, fill, only, pair, same};
+use crate::clusters::Cluster;
 use crate::data::run;
 use crate::riot::{Output, Riot, compare, compare_full};
-use crate::servers::Server;
+use crate::servers::{Server, Version};
+use crate::store::Store as _;
 
 fn full(source: &Server, target: &Server) -> Riot {
     compare_full(source, target).words(["--source-db", "all"])
@@ -119,4 +121,64 @@ fn databases_that_were_sent_elsewhere_are_found_there() {
         .run()
         .exits(1);
     output.prints("db3 extra more\n").prints(" 1 extra\n");
+}
+
+#[test]
+fn databases_that_the_source_has_without_a_key_are_looked_at_where_theirs_would_go() {
+    let (source, target) = pair();
+    fill(&source, &[1]);
+    super::copy(&source, &target, "all").run().exits(0);
+    run!(target.connection_to(5), "SET", "own", 1);
+    run!(target.connection_to(7), "SET", "sent", 1);
+    // Nobody goes to database 3 of the target: 3 goes to 7.
+    run!(target.connection_to(3), "SET", "others", 1);
+    let run = full(&source, &target).words(["--both", "--db-map", "3=7", "--show-diffs"]);
+    let output = run.words(["--round-interval", "50ms"]).run().exits(1);
+    let expected = ["db3 extra sent", "db5 extra own"];
+    assert_eq!(lines(&output), expected, "{output}");
+}
+
+#[test]
+fn databases_beyond_those_of_the_source_are_not_passed_over() {
+    let source = Server::with(Version::Redis70)
+        .arguments(["--databases", "4"])
+        .start();
+    let target = Server::with(Version::Redis70)
+        .arguments(["--databases", "32"])
+        .start();
+    fill(&source, &[0, 3]);
+    super::copy(&source, &target, "all").run().exits(0);
+    full(&source, &target).word("--both").run().exits(0);
+    run!(target.connection_to(20), "SET", "own", 1);
+    full(&source, &target).word("--both").run().refuses(
+        3,
+        &[
+            "it has keys in its database 20",
+            "the source has no database 20; it has 4, from 0 on",
+            "all of them are extra: --source-db 0-3",
+        ],
+    );
+    // Those that are named, and what only the source has, are compared all the same.
+    full(&source, &target).run().exits(0);
+    compare_full(&source, &target)
+        .words(["--source-db", "0-3", "--both"])
+        .run()
+        .exits(0);
+}
+
+#[test]
+fn a_cluster_has_no_database_for_those_of_a_target_that_is_none() {
+    let source = Cluster::start(Version::Redis70, 3, 0);
+    let target = Server::start(Version::Redis70);
+    source.tell("SET key v");
+    super::copy(&source, &target, "all").run().exits(0);
+    let run = || compare_full(&source, &target).words(["--source-db", "all", "--both"]);
+    run().run().exits(0);
+    run!(target.connection_to(3), "SET", "own", 1);
+    let words = ["its database 3", "the source is a cluster", "--source-db 0"];
+    run().run().refuses(3, &words);
+    compare_full(&source, &target)
+        .words(["--source-db", "0", "--both"])
+        .run()
+        .exits(0);
 }

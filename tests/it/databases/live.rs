@@ -330,3 +330,25 @@ fn one_server_is_followed_from_one_database_to_another_by_notifications_alone() 
     }
     only(&server, &[0, 3, 5, 6]);
 }
+
+#[test]
+fn a_database_that_is_sent_elsewhere_may_get_its_first_keys_in_a_source_without_any() {
+    for way in WAYS {
+        let (source, target) = pair();
+        if way == "keyspace" {
+            source.tell("CONFIG SET notify-keyspace-events KA");
+        }
+        // Database 0 has no keys either, and stands in nobody's way.
+        let mut running = all(way, &source, &target)
+            .words(["--db-map", "3=0"])
+            .spawn();
+        running.wait_for("listening: ");
+        run!(source.connection_to(3), "SET", "first", "v");
+        arrives(&target, 0, "first");
+        run!(source.connection_to(3), "SET", "second", "v");
+        arrives(&target, 0, "second");
+        end(running).exits(0);
+        same(&source, &target, &[(3, 0)]);
+        only(&target, &[0]);
+    }
+}
