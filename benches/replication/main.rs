@@ -22,8 +22,10 @@ mod options;
 #[path = "../../tests/it/proxy.rs"]
 mod proxy;
 mod resp;
+mod road;
 mod server;
 mod table;
+mod tls;
 mod verify;
 mod way;
 
@@ -68,6 +70,7 @@ fn benchmark(options: &Options) -> Result<ExitCode> {
             Scenario::Verify => verify::run(&mut source, &mut target, options),
             Scenario::Live => live::run(&mut source, &mut target, options),
             Scenario::Cluster => cluster::run(&mut source, options),
+            Scenario::Tls => tls::run(options),
         };
         if let Err(error) = result {
             println!("{scenario:?} failed: {error:#}\n");

@@ -25,7 +25,7 @@ pub(crate) struct Options {
         long,
         value_enum,
         value_delimiter = ',',
-        default_value = "copy,latency,memory,verify,live,cluster"
+        default_value = "copy,latency,memory,verify,live,cluster,tls"
     )]
     pub(crate) only: Vec<Scenario>,
     /// Who takes part in `copy`.
@@ -89,6 +89,8 @@ pub(crate) enum Scenario {
     Live,
     /// From one cluster to another.
     Cluster,
+    /// With TLS on both sides, against bare clients with it.
+    Tls,
 }
 
 impl Options {
