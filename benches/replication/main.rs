@@ -26,6 +26,7 @@ mod road;
 mod server;
 mod table;
 mod tls;
+mod unchanged;
 mod verify;
 mod way;
 
@@ -68,7 +69,8 @@ fn benchmark(options: &Options) -> Result<ExitCode> {
             Scenario::Latency => latency::run(&mut source, &mut target, options),
             Scenario::Memory => memory::run(&mut source, &mut target, options),
             Scenario::Verify => verify::run(&mut source, &mut target, options),
-            Scenario::Live => live::run(&mut source, &mut target, options),
+            Scenario::Live => live::run(&mut source, &mut target, options)
+                .and_then(|()| unchanged::run(&mut source, &mut target, options)),
             Scenario::Cluster => cluster::run(&mut source, options),
             Scenario::Tls => tls::run(options),
         };

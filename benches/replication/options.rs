@@ -79,13 +79,13 @@ pub(crate) struct Options {
 pub(crate) enum Scenario {
     /// Keys a second, CPU and memory, by each contender.
     Copy,
-    /// A round trip of 100 ms to the target against none.
+    /// A round trip of 100 ms to the target, or to the source, against none.
     Latency,
     /// Peak memory with values of 50 MB.
     Memory,
     /// Comparing against copying.
     Verify,
-    /// Following changes.
+    /// Following changes, and listening while nothing changes.
     Live,
     /// From one cluster to another.
     Cluster,
