@@ -21,9 +21,11 @@ mod options;
 #[expect(dead_code, reason = "the tests' proxy makes other faults as well")]
 #[path = "../../tests/it/proxy.rs"]
 mod proxy;
+mod reading;
 mod resp;
 mod road;
 mod server;
+mod sparing;
 mod table;
 mod tls;
 mod unchanged;
@@ -73,6 +75,7 @@ fn benchmark(options: &Options) -> Result<ExitCode> {
                 .and_then(|()| unchanged::run(&mut source, &mut target, options)),
             Scenario::Cluster => cluster::run(&mut source, options),
             Scenario::Tls => tls::run(options),
+            Scenario::Sparing => sparing::run(&mut source, &mut target, options),
         };
         if let Err(error) = result {
             println!("{scenario:?} failed: {error:#}\n");

@@ -25,7 +25,7 @@ pub(crate) struct Options {
         long,
         value_enum,
         value_delimiter = ',',
-        default_value = "copy,latency,memory,verify,live,cluster,tls"
+        default_value = "copy,latency,memory,verify,live,cluster,tls,sparing"
     )]
     pub(crate) only: Vec<Scenario>,
     /// Who takes part in `copy`.
@@ -91,6 +91,8 @@ pub(crate) enum Scenario {
     Cluster,
     /// With TLS on both sides, against bare clients with it.
     Tls,
+    /// What readers of the source notice of a copy.
+    Sparing,
 }
 
 impl Options {
@@ -129,6 +131,11 @@ impl Options {
     /// How long the source is written to while it is followed.
     pub(crate) fn live_seconds(&self) -> u64 {
         if self.full { 30 } else { 5 }
+    }
+
+    /// How long the source is read from while it is copied.
+    pub(crate) fn sparing_seconds(&self) -> u64 {
+        if self.full { 10 } else { 2 }
     }
 
     /// How many keys go over the long way.
