@@ -26,39 +26,53 @@ struct Traveller {
     contender: Contender,
     words: &'static [&'static str],
     delayed: bool,
+    /// Not where the target is far.
+    source_only: bool,
 }
 
-/// In pairs: without a delay, with it.
-const TRAVELLERS: [Traveller; 5] = [
+/// Without a delay, with it. The bare client of a far source has pages of 50,000 keys: so has one riot.
+const TRAVELLERS: [Traveller; 6] = [
     Traveller {
         title: "riot, no delay",
         contender: Contender::Riot,
         words: &[],
         delayed: false,
+        source_only: false,
     },
     Traveller {
         title: "riot, 100 ms",
         contender: Contender::Riot,
         words: &[],
         delayed: true,
+        source_only: false,
+    },
+    Traveller {
+        title: "riot --scan-count 50000, 100 ms",
+        contender: Contender::Riot,
+        words: &["--scan-count", "50000"],
+        delayed: true,
+        source_only: true,
     },
     Traveller {
         title: "bare MULTI, MGET …, no delay",
         contender: Contender::Multi,
         words: &[],
         delayed: false,
+        source_only: false,
     },
     Traveller {
         title: "bare MULTI, MGET …, 100 ms",
         contender: Contender::Multi,
         words: &[],
         delayed: true,
+        source_only: false,
     },
     Traveller {
         title: "one batch of 500 at a time, 100 ms",
         contender: Contender::Multi,
         words: &["--lockstep", "--most", "20"],
         delayed: true,
+        source_only: false,
     },
 ];
 
@@ -98,7 +112,7 @@ fn measure(far: Far, source: &mut Server, target: &mut Server, options: &Options
     let mut rates: [Vec<f64>; TRAVELLERS.len()] = Default::default();
     let mut own_rates = rates.clone();
     for _ in 0..options.repetitions() {
-        for (place, traveller) in TRAVELLERS.iter().enumerate() {
+        for (place, traveller) in far.travellers() {
             let delay = if traveller.delayed {
                 DELAY
             } else {
@@ -111,7 +125,7 @@ fn measure(far: Far, source: &mut Server, target: &mut Server, options: &Options
                 .words(Data::Strings100, &from, &to, &bare)?;
             words.extend(traveller.words.iter().map(|word| (*word).to_owned()));
             let sample = contender::copy(&words, source, target)?;
-            if traveller.words.is_empty() {
+            if !traveller.words.contains(&"--most") {
                 source.same_as(target, SAMPLE)?;
             }
             rates[place].push(sample.rate);
@@ -128,7 +142,7 @@ fn measure(far: Far, source: &mut Server, target: &mut Server, options: &Options
         "keys/s by its own report",
         "of the same",
     ]);
-    for (place, traveller) in TRAVELLERS.iter().enumerate() {
+    for (place, traveller) in far.travellers() {
         let same = TRAVELLERS
             .iter()
             .position(|other| other.contender == traveller.contender && !other.delayed)
@@ -148,6 +162,14 @@ fn measure(far: Far, source: &mut Server, target: &mut Server, options: &Options
 }
 
 impl Far {
+    /// Those who take part, with their places.
+    fn travellers(self) -> impl Iterator<Item = (usize, &'static Traveller)> {
+        TRAVELLERS
+            .iter()
+            .enumerate()
+            .filter(move |(_, traveller)| self == Self::Source || !traveller.source_only)
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::Target => "target",
