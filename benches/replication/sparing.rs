@@ -15,8 +15,8 @@ use crate::reading::{CLIENTS, PACED, PROGRAM, Seen, paced, unpaced};
 use crate::server::Server;
 use crate::table::{Table, grouped, median};
 
-/// GETs of the run that says how many make the wanted time.
-const FIRST: u64 = 50_000;
+/// GETs of the readings that say how many make the wanted time.
+const FIRST: u64 = 10_000;
 /// riot's status where it was interrupted.
 const INTERRUPTED: i32 = 130;
 
@@ -69,22 +69,26 @@ pub(crate) fn run(source: &mut Server, target: &mut Server, options: &Options) -
         options.sparing_seconds(),
         options.repetitions()
     );
-    // A reading and a copy that do not count, for the servers' tables and buffers.
-    let beside = Beside::start(source, target, &[], options)?;
-    unpaced(source, keys, FIRST / 5)?;
-    beside.end()?;
-    let began = Instant::now();
-    unpaced(source, keys, FIRST)?;
-    let took = u64::try_from(began.elapsed().as_millis())?.max(1);
+    // redis-benchmark is told a number, not a time: how many make it, a reading that does not count says for each load.
     let seconds = options.sparing_seconds();
-    let reads = FIRST * 1000 * seconds / took;
+    let mut reads = [0; LOADS.len()];
+    for (load, reads) in LOADS.iter().zip(&mut reads) {
+        let mut took = Duration::ZERO;
+        measure(source, target, load, options, |source| {
+            let began = Instant::now();
+            let seen = unpaced(source, keys, FIRST);
+            took = began.elapsed();
+            seen
+        })?;
+        *reads = FIRST * 1000 * seconds / u64::try_from(took.as_millis())?.max(1);
+    }
     let mut rows: [[Vec<Row>; LOADS.len()]; 2] = Default::default();
     for repetition in 0..options.repetitions() {
         for turn in 0..2 * LOADS.len() {
             let turn = (turn + repetition) % (2 * LOADS.len());
             let (way, place) = (turn % 2, turn / 2);
             let read = |source: &Server| match way {
-                0 => unpaced(source, keys, reads),
+                0 => unpaced(source, keys, reads[place]),
                 _ => paced(source, keys, seconds),
             };
             rows[way][place].push(measure(source, target, &LOADS[place], options, read)?);
@@ -101,7 +105,7 @@ fn measure(
     target: &mut Server,
     load: &Load,
     options: &Options,
-    read: impl Fn(&Server) -> Result<Seen>,
+    read: impl FnOnce(&Server) -> Result<Seen>,
 ) -> Result<Row> {
     let Some(words) = load.riot else {
         return Ok(Row {
@@ -232,6 +236,10 @@ fn once(words: &[String], ended: &mpsc::Receiver<()>) -> Result<(f64, bool)> {
     }
     let output = child.wait_with_output()?;
     let status = output.status.code();
+    // One that had only just begun is ended by the signal itself.
+    if over && status.is_none() {
+        return Ok((0.0, true));
+    }
     ensure!(
         status == Some(0) || over && status == Some(INTERRUPTED),
         "riot: {}: {}",
