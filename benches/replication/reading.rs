@@ -7,8 +7,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, anyhow, ensure};
 use hdrhistogram::Histogram;
 
-use crate::server::Server;
-
 /// What reads.
 pub(crate) const PROGRAM: &str = "redis-benchmark";
 /// Connections of the readers, each with one command under way.
@@ -28,9 +26,9 @@ pub(crate) struct Seen {
 }
 
 /// redis-benchmark as it comes: each client asks again as soon as it is answered.
-pub(crate) fn unpaced(source: &Server, keys: u64, reads: u64) -> Result<Seen> {
+pub(crate) fn unpaced(port: u16, keys: u64, reads: u64) -> Result<Seen> {
     let output = Command::new(PROGRAM)
-        .args(["-h", "127.0.0.1", "-p", &source.port().to_string()])
+        .args(["-h", "127.0.0.1", "-p", &port.to_string()])
         .args(["-t", "get", "--csv", "-c", &CLIENTS.to_string()])
         .args(["-r", &keys.to_string(), "-n", &reads.to_string()])
         .output()?;
@@ -57,8 +55,8 @@ pub(crate) fn unpaced(source: &Server, keys: u64, reads: u64) -> Result<Seen> {
 
 /// Readers that ask at their pace, or as soon as they are answered where that is later. A GET's time is counted from when it is
 /// sent.
-pub(crate) fn paced(source: &Server, keys: u64, seconds: u64) -> Result<Seen> {
-    let address = format!("redis://{}", source.address());
+pub(crate) fn paced(port: u16, keys: u64, seconds: u64) -> Result<Seen> {
+    let address = format!("redis://127.0.0.1:{port}");
     let started = Instant::now();
     let readers: Vec<_> = (0..CLIENTS)
         .map(|number| {

@@ -16,7 +16,9 @@ use crate::server::Server;
 use crate::table::{Table, grouped, median};
 
 /// GETs of the readings that say how many make the wanted time.
-const FIRST: u64 = 10_000;
+const FIRST: u64 = 20_000;
+/// The readers begin this long before riot.
+const LEAD: Duration = Duration::from_millis(100);
 /// riot's status where it was interrupted.
 const INTERRUPTED: i32 = 130;
 
@@ -74,9 +76,9 @@ pub(crate) fn run(source: &mut Server, target: &mut Server, options: &Options) -
     let mut reads = [0; LOADS.len()];
     for (load, reads) in LOADS.iter().zip(&mut reads) {
         let mut took = Duration::ZERO;
-        measure(source, target, load, options, |source| {
+        measure(source, target, load, options, |port| {
             let began = Instant::now();
-            let seen = unpaced(source, keys, FIRST);
+            let seen = unpaced(port, keys, FIRST);
             took = began.elapsed();
             seen
         })?;
@@ -87,9 +89,9 @@ pub(crate) fn run(source: &mut Server, target: &mut Server, options: &Options) -
         for turn in 0..2 * LOADS.len() {
             let turn = (turn + repetition) % (2 * LOADS.len());
             let (way, place) = (turn % 2, turn / 2);
-            let read = |source: &Server| match way {
-                0 => unpaced(source, keys, reads[place]),
-                _ => paced(source, keys, seconds),
+            let read = |port| match way {
+                0 => unpaced(port, keys, reads[place]),
+                _ => paced(port, keys, seconds),
             };
             rows[way][place].push(measure(source, target, &LOADS[place], options, read)?);
         }
@@ -105,20 +107,27 @@ fn measure(
     target: &mut Server,
     load: &Load,
     options: &Options,
-    read: impl FnOnce(&Server) -> Result<Seen>,
+    read: impl FnOnce(u16) -> Result<Seen> + Send,
 ) -> Result<Row> {
+    let port = source.port();
     let Some(words) = load.riot else {
         return Ok(Row {
-            seen: read(source)?,
+            seen: read(port)?,
             copied: f64::NAN,
         });
     };
-    let beside = Beside::start(source, target, words, options)?;
-    let seen = read(source);
-    let copied = beside.end()?;
-    Ok(Row {
-        seen: seen?,
-        copied,
+    target.flush()?;
+    thread::scope(|scope| {
+        let reader = scope.spawn(move || read(port));
+        // riot finds the readers at work, as it does where applications are: it takes what comes later for its own.
+        thread::park_timeout(LEAD);
+        let beside = Beside::start(source, target, words, options)?;
+        let seen = reader.join().map_err(|_| anyhow!("the reader panicked"))?;
+        let copied = beside.end()?;
+        Ok(Row {
+            seen: seen?,
+            copied,
+        })
     })
 }
 
@@ -168,14 +177,13 @@ struct Beside {
 }
 
 impl Beside {
-    /// Comes back when the first keys are at the target, emptied before.
+    /// Comes back when the first keys are at the target, which is empty.
     fn start(
         source: &Server,
         target: &mut Server,
         more: &[&str],
         options: &Options,
     ) -> Result<Self> {
-        target.flush()?;
         let quiet = ["--no-verify", "--progress", "none", "--report", "json"];
         let words = riot(
             "replicate",
