@@ -6,14 +6,15 @@
 
 use std::collections::VecDeque;
 use std::io::Write as _;
-use std::net::TcpStream;
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Parser;
 
 use crate::resp::{
-    Found, Incoming, Outgoing, bulk, connect, header, push_array, push_bulk, push_bulk_number,
+    Found, Incoming, Outgoing, bulk, header, push_array, push_bulk, push_bulk_number,
 };
+use crate::road::Road;
 use crate::way::{Answer, Batch, Way};
 
 /// The key names of strings in the mixed data begin so.
@@ -44,6 +45,9 @@ pub(crate) struct Bare {
     /// Ends after so many batches.
     #[arg(long)]
     pub(crate) most: Option<usize>,
+    /// The certificate of the authority that signs for both servers: TLS.
+    #[arg(long)]
+    pub(crate) cacert: Option<PathBuf>,
 }
 
 enum Asked {
@@ -53,7 +57,7 @@ enum Asked {
 
 struct Client {
     options: Bare,
-    source: TcpStream,
+    source: Road,
     requests: Vec<u8>,
     incoming: Incoming,
     asked: VecDeque<Asked>,
@@ -76,7 +80,7 @@ pub(crate) fn run(options: Bare) -> Result<()> {
         way => vec![way],
     };
     let mut client = Client {
-        source: connect(&options.source)?,
+        source: Road::to(&options.source, options.cacert.as_deref())?,
         requests: Vec::with_capacity(256 << 10),
         incoming: Incoming::new(256 << 10),
         asked: VecDeque::new(),
@@ -87,7 +91,10 @@ pub(crate) fn run(options: Bare) -> Result<()> {
         page_asked: false,
         cursor: Some(0),
         answer: Answer::default(),
-        target: Outgoing::new(connect(&options.target)?, 16 * options.batch),
+        target: Outgoing::new(
+            Road::to(&options.target, options.cacert.as_deref())?,
+            16 * options.batch,
+        ),
         options,
     };
     client.copy()
@@ -146,6 +153,7 @@ impl Client {
         }
         if !self.requests.is_empty() {
             self.source.write_all(&self.requests)?;
+            self.source.flush()?;
             self.requests.clear();
         }
         Ok(())
@@ -161,7 +169,7 @@ impl Client {
                         at = end;
                         return Ok(found);
                     }
-                    Found::Partial => self.incoming.read(&self.source)?,
+                    Found::Partial => self.incoming.read(&mut self.source)?,
                 }
             }
         };
@@ -169,7 +177,7 @@ impl Client {
         let (_, digits) = next()?;
         let digits = usize::try_from(digits)?;
         while self.incoming.bytes().len() < at + digits + 2 {
-            self.incoming.read(&self.source)?;
+            self.incoming.read(&mut self.source)?;
         }
         let cursor: u64 = std::str::from_utf8(&self.incoming.bytes()[at..at + digits])?
             .parse()
@@ -182,12 +190,12 @@ impl Client {
                     break keys;
                 }
                 Found::Whole(..) => bail!("SCAN was answered with no list"),
-                Found::Partial => self.incoming.read(&self.source)?,
+                Found::Partial => self.incoming.read(&mut self.source)?,
             }
         };
         while keys > 0 {
             match bulk(self.incoming.bytes(), at)? {
-                Found::Partial => self.incoming.read(&self.source)?,
+                Found::Partial => self.incoming.read(&mut self.source)?,
                 Found::Whole(None, _) => bail!("SCAN named nothing"),
                 Found::Whole(Some(key), end) => {
                     let kind = usize::from(
@@ -220,7 +228,7 @@ impl Client {
     fn take_keys(&mut self, batch: Batch) -> Result<()> {
         self.answer.clear();
         while !self.answer.take(&batch, self.incoming.bytes())? {
-            self.incoming.read(&self.source)?;
+            self.incoming.read(&mut self.source)?;
         }
         // The source gets its next requests before this answer is looked at.
         self.batches_asked -= 1;

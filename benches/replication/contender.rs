@@ -179,12 +179,21 @@ pub(crate) fn riot(
     let mut line = vec![
         options.program().to_owned(),
         command.to_owned(),
-        format!("redis://{source}"),
-        format!("redis://{target}"),
+        uri(source),
+        uri(target),
     ];
     line.extend(words.iter().map(|word| (*word).to_owned()));
     line.extend(options.riot.split_whitespace().map(str::to_owned));
     line
+}
+
+/// An address becomes a URI; what is one stays it.
+fn uri(address: &str) -> String {
+    if address.contains("://") {
+        address.to_owned()
+    } else {
+        format!("redis://{address}")
+    }
 }
 
 /// Fails with what was said where a process did.

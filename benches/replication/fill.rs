@@ -6,7 +6,8 @@ use anyhow::Result;
 use clap::ValueEnum;
 
 use crate::bare::STRING_PREFIX;
-use crate::resp::{Outgoing, connect, push_array, push_bulk};
+use crate::resp::{Outgoing, push_array, push_bulk};
+use crate::road::Road;
 
 /// What the source holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -44,7 +45,7 @@ const POOL: usize = 8 << 20;
 /// Writes `keys` keys; the sum of their names' and values' bytes.
 pub(crate) fn fill(address: &str, data: Data, keys: u64) -> Result<u64> {
     let mut filler = Filler {
-        out: Outgoing::new(connect(address)?, 64),
+        out: Outgoing::new(Road::to(address, None)?, 64),
         random: Random(0x9e37_79b9_7f4a_7c15),
         pool: Vec::new(),
         arguments: Vec::new(),

@@ -109,7 +109,8 @@ struct Row {
     cpu: f64,
 }
 
-fn set_notifications(source: &Server, classes: &str) -> Result<()> {
+/// Which classes of events the source publishes.
+pub(crate) fn set_notifications(source: &Server, classes: &str) -> Result<()> {
     let client = redis::Client::open(format!("redis://{}", source.address()))?;
     redis::cmd("CONFIG")
         .arg("SET")

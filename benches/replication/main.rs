@@ -21,9 +21,14 @@ mod options;
 #[expect(dead_code, reason = "the tests' proxy makes other faults as well")]
 #[path = "../../tests/it/proxy.rs"]
 mod proxy;
+mod reading;
 mod resp;
+mod road;
 mod server;
+mod sparing;
 mod table;
+mod tls;
+mod unchanged;
 mod verify;
 mod way;
 
@@ -66,8 +71,11 @@ fn benchmark(options: &Options) -> Result<ExitCode> {
             Scenario::Latency => latency::run(&mut source, &mut target, options),
             Scenario::Memory => memory::run(&mut source, &mut target, options),
             Scenario::Verify => verify::run(&mut source, &mut target, options),
-            Scenario::Live => live::run(&mut source, &mut target, options),
+            Scenario::Live => live::run(&mut source, &mut target, options)
+                .and_then(|()| unchanged::run(&mut source, &mut target, options)),
             Scenario::Cluster => cluster::run(&mut source, options),
+            Scenario::Tls => tls::run(options),
+            Scenario::Sparing => sparing::run(&mut source, &mut target, options),
         };
         if let Err(error) = result {
             println!("{scenario:?} failed: {error:#}\n");

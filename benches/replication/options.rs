@@ -25,7 +25,7 @@ pub(crate) struct Options {
         long,
         value_enum,
         value_delimiter = ',',
-        default_value = "copy,latency,memory,verify,live,cluster"
+        default_value = "copy,latency,memory,verify,live,cluster,tls,sparing"
     )]
     pub(crate) only: Vec<Scenario>,
     /// Who takes part in `copy`.
@@ -79,16 +79,20 @@ pub(crate) struct Options {
 pub(crate) enum Scenario {
     /// Keys a second, CPU and memory, by each contender.
     Copy,
-    /// A round trip of 100 ms to the target against none.
+    /// A round trip of 100 ms to the target, or to the source, against none.
     Latency,
     /// Peak memory with values of 50 MB.
     Memory,
     /// Comparing against copying.
     Verify,
-    /// Following changes.
+    /// Following changes, and listening while nothing changes.
     Live,
     /// From one cluster to another.
     Cluster,
+    /// With TLS on both sides, against bare clients with it.
+    Tls,
+    /// What readers of the source notice of a copy.
+    Sparing,
 }
 
 impl Options {
@@ -127,6 +131,11 @@ impl Options {
     /// How long the source is written to while it is followed.
     pub(crate) fn live_seconds(&self) -> u64 {
         if self.full { 30 } else { 5 }
+    }
+
+    /// How long the source is read from while it is copied.
+    pub(crate) fn sparing_seconds(&self) -> u64 {
+        if self.full { 10 } else { 2 }
     }
 
     /// How many keys go over the long way.

@@ -1,10 +1,11 @@
 //! As little of the protocol as a copier needs: one buffer to read from, one to write to, no allocation for a value.
 
 use std::io::{IoSlice, Read as _, Write as _};
-use std::net::TcpStream;
 use std::ops::Range;
 
 use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::road::Road;
 
 /// Values from this size on go from the buffer they were read into to the socket with no copy between.
 const BIG: usize = 16 << 10;
@@ -105,13 +106,6 @@ pub(crate) fn push_bulk_number(out: &mut Vec<u8>, number: u64) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// A connection that sends at once what it is given.
-pub(crate) fn connect(address: &str) -> Result<TcpStream> {
-    let stream = TcpStream::connect(address).with_context(|| format!("connect to {address}"))?;
-    stream.set_nodelay(true)?;
-    Ok(stream)
-}
-
 /// The reading end of a connection.
 pub(crate) struct Incoming {
     buffer: Vec<u8>,
@@ -144,7 +138,7 @@ impl Incoming {
     }
 
     /// Waits for more.
-    pub(crate) fn read(&mut self, mut stream: &TcpStream) -> Result<()> {
+    pub(crate) fn read(&mut self, stream: &mut Road) -> Result<()> {
         if self.buffer.len() - self.end < self.buffer.len() / 4 {
             if self.start > 0 {
                 self.buffer.copy_within(self.start..self.end, 0);
@@ -169,7 +163,7 @@ enum Piece {
 
 /// The writing end of a connection whose replies are only counted.
 pub(crate) struct Outgoing {
-    stream: TcpStream,
+    stream: Road,
     own: Vec<u8>,
     /// Where in `own` the last piece ended.
     cut: usize,
@@ -181,7 +175,7 @@ pub(crate) struct Outgoing {
 
 impl Outgoing {
     /// Writes to `stream`; at most `most_outstanding` replies are waited for.
-    pub(crate) fn new(stream: TcpStream, most_outstanding: usize) -> Self {
+    pub(crate) fn new(stream: Road, most_outstanding: usize) -> Self {
         Self {
             stream,
             own: Vec::with_capacity(256 << 10),
@@ -240,6 +234,7 @@ impl Outgoing {
                 IoSlice::advance_slices(&mut left, count);
             }
         }
+        self.stream.flush()?;
         self.own.clear();
         self.cut = 0;
         if self.outstanding > self.most_outstanding {
@@ -251,7 +246,7 @@ impl Outgoing {
     /// Waits until at most `outstanding` replies are missing.
     pub(crate) fn settle(&mut self, outstanding: usize) -> Result<()> {
         while self.outstanding > outstanding {
-            self.replies.read(&self.stream)?;
+            self.replies.read(&mut self.stream)?;
             let mut at = 0;
             loop {
                 let bytes = self.replies.bytes();

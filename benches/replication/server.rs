@@ -157,7 +157,7 @@ impl Drop for Server {
 }
 
 /// A port that nothing listens on, low enough for a cluster's bus to have the one 10,000 above it.
-fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     loop {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port() / 2;
         if port > 1024 && TcpListener::bind(("127.0.0.1", port)).is_ok() {
