@@ -239,7 +239,7 @@ pub struct Selection {
     /// Inclusive ranges of slots within 0..=16383, sorted and apart; `--shard` is already cut in.
     pub slots: Vec<(u16, u16)>,
     /// SCAN COUNT.
-    pub scan_count: u32,
+    pub scan_count: Auto<u32>,
     /// Keys over this many bytes of MEMORY USAGE are skipped; `None` is off.
     pub memory_limit: Option<NonZeroU64>,
     /// MEMORY USAGE SAMPLES.

@@ -164,7 +164,7 @@ mod tests {
             include: Vec::new(),
             exclude: Vec::new(),
             slots: vec![(0, 16_383)],
-            scan_count: 1000,
+            scan_count: crate::config::Auto::Measured,
             memory_limit: None,
             memory_samples: 5,
         }

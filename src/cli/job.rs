@@ -78,7 +78,7 @@ pub struct Keys {
     /// index of a Kubernetes Indexed Job or an AWS Batch array job, auto takes N from the array job, too
     #[arg(long, value_name = "I/N")]
     pub shard: Option<String>,
-    /// Keys that one SCAN asks for [default: 1000]
+    /// Keys that one SCAN asks for; auto is 1000, and more over a long way [default: auto]
     #[arg(long, value_name = "KEYS")]
     pub scan_count: Option<String>,
     /// Leave out keys of more memory than this; a bare number is megabytes; 0 is off [default: 0]

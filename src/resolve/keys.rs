@@ -21,10 +21,7 @@ pub(super) fn resolve(
         .key_pattern
         .as_ref()
         .map_or(b"*".to_vec(), |text| text.as_encoded_bytes().to_vec());
-    let scan_count = keys
-        .scan_count
-        .as_deref()
-        .map_or(Ok(1000), |text| value::whole_u32("--scan-count", text, 1))?;
+    let scan_count = value::auto_u32("--scan-count", keys.scan_count.as_deref())?;
     let limit = keys
         .mem_limit
         .as_deref()

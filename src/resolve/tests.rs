@@ -151,7 +151,7 @@ fn what_is_not_said_has_its_default() {
     );
     assert_eq!(
         (selection.slots.as_slice(), selection.scan_count),
-        (&[(0, 16383)][..], 1000)
+        (&[(0, 16383)][..], Auto::Measured)
     );
     assert_eq!(
         (selection.memory_limit, selection.memory_samples),
@@ -288,7 +288,7 @@ fn selection_rewriting_checking_and_console_are_carried() {
     );
     assert_eq!(
         (config.selection.scan_count, config.selection.memory_samples),
-        (10, 0)
+        (Auto::Fixed(10), 0)
     );
     assert_eq!(config.selection.slots, [(0, 100)]);
     assert!(

@@ -1,5 +1,6 @@
 //! Single values: durations, sizes, numbers, names of things.
 
+use crate::config::Auto;
 use std::time::Duration;
 
 use super::UsageError;
@@ -107,6 +108,16 @@ pub(super) fn percent(option: &str, text: &str) -> Result<f64, UsageError> {
 pub(super) fn whole_u32(option: &str, text: &str, least: u32) -> Result<u32, UsageError> {
     let number = whole(option, text, least.into(), u32::MAX.into())?;
     u32::try_from(number).map_err(|_| UsageError::new(option, "is too large"))
+}
+
+/// A number of at least 1 that fits 32 bits, or `auto`, which nothing given is, too.
+pub(super) fn auto_u32(option: &str, text: Option<&str>) -> Result<Auto<u32>, UsageError> {
+    match text {
+        Some(text) if !text.trim().eq_ignore_ascii_case("auto") => {
+            whole_u32(option, text, 1).map(Auto::Fixed)
+        }
+        Some(_) | None => Ok(Auto::Measured),
+    }
 }
 
 /// One of several names; case is ignored, and `-` and `_` are one.

@@ -6,6 +6,7 @@
 //! has not shown stands at the other before that is scanned again.
 
 mod node;
+mod pages;
 
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use tracing::{info, warn};
 use self::node::{Common, NodeScan};
 use super::Context;
 use crate::changed::Overflow;
+use crate::config::Auto;
 use crate::deal::Inlets;
 use crate::entry::Key;
 use crate::error::RunError;
@@ -35,7 +37,7 @@ pub struct Sieve {
     /// TYPE, where one type is wanted and the server has the option.
     pub kind: Option<String>,
     /// COUNT.
-    pub count: u32,
+    pub count: Auto<u32>,
     /// What the server cannot filter.
     pub filter: Filter,
 }

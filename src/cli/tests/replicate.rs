@@ -34,7 +34,8 @@ fn replicate_has_a_help() {
                                       on hosts of their own: 2/3. auto/3 takes I from the index of a
                                       Kubernetes Indexed Job or an AWS Batch array job, auto takes N
                                       from the array job, too
-          --scan-count <KEYS>         Keys that one SCAN asks for [default: 1000]
+          --scan-count <KEYS>         Keys that one SCAN asks for; auto is 1000, and more over a long
+                                      way [default: auto]
           --mem-limit <SIZE>          Leave out keys of more memory than this; a bare number is
                                       megabytes; 0 is off [default: 0]
           --mem-samples <NUMBER>      Members sampled by MEMORY USAGE [default: 5]

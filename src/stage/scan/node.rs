@@ -8,6 +8,7 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 use tracing::warn;
 
+use super::pages::Pages;
 use super::{Ended, Purpose, Sieve};
 use crate::changed::Overflow;
 use crate::deal::Inlets;
@@ -87,7 +88,8 @@ impl NodeScan {
         if done {
             return Ok((Ended::Complete, rest));
         }
-        let ended = self.scan(connection, cursor, scan).await?;
+        let mut pages = Pages::new(self.common.sieve.count, connection.round_trip());
+        let ended = self.scan(connection, cursor, scan, &mut pages).await?;
         Ok((ended, rest))
     }
 
@@ -104,8 +106,9 @@ impl NodeScan {
         mut connection: Connection,
         mut cursor: Vec<u8>,
         mut number: u64,
+        pages: &mut Pages,
     ) -> Result<Ended, RunError> {
-        self.ask(&mut connection, &cursor);
+        self.ask(&mut connection, &cursor, *pages);
         loop {
             if self.common.halt.is_draining() {
                 return Ok(Ended::Early);
@@ -119,6 +122,7 @@ impl NodeScan {
                 // It may hang.
                 left = link.until_left() => return Err(left),
             };
+            let for_source = since.elapsed();
             self.waited(Wait::ScanForSource, since);
             match page {
                 Ok(page) => {
@@ -127,21 +131,23 @@ impl NodeScan {
                     let (scan, next) = (number, cursor.clone());
                     if !last {
                         // The next page is on its way while this one is dealt.
-                        self.ask(&mut connection, &cursor);
+                        self.ask(&mut connection, &cursor, *pages);
                         if let Err(lost) = connection.send_some().await {
-                            self.again(&mut connection, (&mut cursor, &mut number), &lost)
+                            self.again(&mut connection, (&mut cursor, &mut number), *pages, &lost)
                                 .await?;
                         }
                     }
-                    if !self.deal(page.keys, (scan, &next)).await {
+                    let bytes = page.keys.iter().map(Bytes::len).sum();
+                    let Some(for_room) = self.deal(page.keys, (scan, &next)).await else {
                         return Ok(Ended::Early);
-                    }
+                    };
+                    pages.took(bytes, for_source, for_room);
                     if last {
                         return Ok(Ended::Complete);
                     }
                 }
                 Err(Missed::Lost(lost)) => {
-                    self.again(&mut connection, (&mut cursor, &mut number), &lost)
+                    self.again(&mut connection, (&mut cursor, &mut number), *pages, &lost)
                         .await?;
                 }
                 Err(Missed::Refused(error)) => match classify(error.as_bytes()) {
@@ -149,7 +155,7 @@ impl NodeScan {
                         let side = self.link.endpoint().side;
                         self.common.context.stats.erred(side, Class::Transient);
                         let lost = Lost::Io(std::io::Error::other(error));
-                        self.again(&mut connection, (&mut cursor, &mut number), &lost)
+                        self.again(&mut connection, (&mut cursor, &mut number), *pages, &lost)
                             .await?;
                     }
                     _ => return Err(self.link.unusable(&format!("SCAN: {error}"))),
@@ -158,7 +164,7 @@ impl NodeScan {
         }
     }
 
-    fn ask(&self, connection: &mut Connection, cursor: &[u8]) {
+    fn ask(&self, connection: &mut Connection, cursor: &[u8], pages: Pages) {
         let mut digits = itoa::Buffer::new();
         let mut words: Vec<&[u8]> = vec![b"SCAN", cursor];
         if self.common.sieve.pattern != b"*" {
@@ -167,14 +173,17 @@ impl NodeScan {
         if let Some(kind) = &self.common.sieve.kind {
             words.extend([b"TYPE".as_slice(), kind.as_bytes()]);
         }
-        words.extend([b"COUNT".as_slice(), digits.format(self.count()).as_bytes()]);
+        words.extend([
+            b"COUNT".as_slice(),
+            digits.format(self.count(pages)).as_bytes(),
+        ]);
         connection.outgoing().words(&words);
     }
 
     /// COUNT: under `--source-cpu` a page is one that nobody else waits for long; under `--rate` a page is a tenth of a second's keys, so that no second sees more than its share.
-    fn count(&self) -> u64 {
+    fn count(&self, pages: Pages) -> u64 {
         let flow = &self.common.context.flow;
-        let told = u64::from(self.common.sieve.count);
+        let told = pages.count();
         let told = match flow.source_cpu {
             Some(_) => told.min(SPARING),
             None => told,
@@ -235,6 +244,7 @@ impl NodeScan {
         &mut self,
         connection: &mut Connection,
         (cursor, number): (&mut Vec<u8>, &mut u64),
+        pages: Pages,
         lost: &Lost,
     ) -> Result<(), RunError> {
         *connection = self.link.reopen(lost).await?;
@@ -252,12 +262,13 @@ impl NodeScan {
             }
             self.run_id = now;
         }
-        self.ask(connection, cursor);
+        self.ask(connection, cursor, pages);
         Ok(())
     }
 
-    /// Deals a page of this scan, which goes on from that cursor, to the lanes. `false`: nobody takes keys any more.
-    async fn deal(&mut self, names: Vec<Bytes>, (scan, next): (u64, &[u8])) -> bool {
+    /// Deals a page of this scan, which goes on from that cursor, to the lanes: how long they had no room. `None`: nobody takes
+    /// keys any more.
+    async fn deal(&mut self, names: Vec<Bytes>, (scan, next): (u64, &[u8])) -> Option<Duration> {
         let Common {
             context,
             sieve,
@@ -306,7 +317,7 @@ impl NodeScan {
         let since = std::time::Instant::now();
         let taken = self.common.inlets.send(keys).await;
         self.waited(Wait::ScanForRoom, since);
-        taken
+        taken.then(|| since.elapsed())
     }
 
     fn waited(&self, wait: Wait, since: std::time::Instant) {
