@@ -160,6 +160,7 @@ async fn round(
         ended = Box::pin(work) => ended,
         () = printer.run() => unreachable!("the printer never ends"),
         () = keep_share(first.source.clone()) => unreachable!("a brake is kept for ever"),
+        () = first.keep_form() => unreachable!("the form is decided for ever"),
     };
     let readers = first.source.routes().readers();
     let brakes = readers

@@ -25,7 +25,7 @@
 //! - [`nodes`]: one side's servers, and in a cluster which of them has which slot
 //! - [`wire`]: the data plane: one connection, commands in, replies out
 //! - [`deal`]: which lane a key takes, always the same
-//! - [`entry`], [`queue`], [`shape`], [`window`]: what flows between stages, and what bounds it
+//! - [`entry`], [`queue`], [`shape`], [`window`]: what flows between stages, and what bounds it; [`packing`]: in which form
 //! - [`state`]: where a snapshot is, kept in a file
 //! - [`filter`], [`slots`], [`transform`], [`temporary`]: which keys, under which names
 //! - [`logging`], [`output`], [`stats`], [`text`]: what the operator sees
@@ -49,6 +49,7 @@ pub mod logging;
 pub mod metrics;
 pub mod nodes;
 pub mod output;
+pub mod packing;
 pub mod ping;
 pub mod queue;
 pub mod reading;

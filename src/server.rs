@@ -2,9 +2,12 @@
 
 mod class;
 mod control;
+mod cpu;
 mod info;
 mod monitor;
 mod offset;
+mod pack;
+mod plain;
 mod probe;
 mod profile;
 mod share;
@@ -18,6 +21,8 @@ pub use control::Control;
 pub use info::Info;
 pub use monitor::Monitor;
 pub use offset::follow_master;
+pub use pack::keep_packing;
+pub use plain::may_copy_plainly;
 pub use probe::probe;
 pub(crate) use probe::{KEY, MSET, RESTORE, SCAN, SET, key, named};
 pub use profile::{Needs, Profile};

@@ -1,6 +1,7 @@
 //! What a command's stages stand on: both sides probed, their links, the shared context, and the end with its report.
 
 mod by_type;
+mod form;
 mod lanes;
 mod needs;
 mod pick_up;
@@ -412,6 +413,7 @@ impl<'a> Session<'a> {
         tokio::select! {
             () = self.printer.run() => {}
             () = keep_share(self.source.clone()) => {}
+            () = self.keep_form() => {}
         }
     }
 

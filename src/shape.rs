@@ -21,6 +21,10 @@ const SAMPLED: u64 = 32;
 /// A shape is even while its keys weigh less than this part of what a key may weigh that is read at once: where sizes have a long
 /// tail, keys of this weight come long before the first that is too heavy.
 const LIGHT: u64 = 256;
+/// Larger values go by DUMP nevertheless: many of them would be held at once.
+const HELD: u32 = 64 * 1024;
+/// Keys of a shape that must be alike before it is read by its type's commands.
+const PLAIN: u8 = 8;
 /// A payload is smaller than the memory that its key takes: by its compression, and by what is between the elements.
 const PAYLOAD: u32 = 4;
 
@@ -34,6 +38,8 @@ struct Shape {
     weighed: u32,
     /// One was not light.
     uneven: bool,
+    /// Of its last keys, those that are few long values that DUMP does not compress: one that is not counts for two.
+    plain: u8,
 }
 
 impl Shape {
@@ -51,12 +57,17 @@ impl Shape {
             bytes: self.largest.max(LEAST),
             known: true,
             even: self.weighed >= WEIGHED && !self.uneven,
+            plain: self.plain >= PLAIN && self.largest < HELD,
         }
     }
 }
 
 /// What is expected of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one thing that is expected or not"
+)]
 pub struct Guess {
     /// A string.
     pub text: bool,
@@ -66,6 +77,8 @@ pub struct Guess {
     pub known: bool,
     /// Keys like it are light, all that were seen: it need not be weighed.
     pub even: bool,
+    /// Keys like it are few long values that DUMP does not compress.
+    pub plain: bool,
 }
 
 /// What was learnt of all shapes.
@@ -112,6 +125,7 @@ impl Shapes {
                 Guess {
                     bytes: guess.bytes.saturating_mul(4),
                     even: false,
+                    plain: false,
                     ..guess
                 }
             }
@@ -120,6 +134,7 @@ impl Shapes {
                 bytes: UNKNOWN,
                 known: false,
                 even: false,
+                plain: false,
             },
         }
     }
@@ -172,6 +187,18 @@ impl Shapes {
                 known.weighed >= WEIGHED
             }
             _ => false,
+        }
+    }
+
+    /// Whether a key that is no string turned out to be few long values that DUMP does not compress.
+    pub fn learn_plain(&mut self, key: &Key, plain: bool) {
+        let hash = shape_of(key);
+        if let Some(known) = self.known(hash) {
+            known.plain = if plain {
+                known.plain.saturating_add(1)
+            } else {
+                known.plain.saturating_sub(2)
+            };
         }
     }
 
@@ -255,7 +282,8 @@ mod tests {
                 text: true,
                 bytes: UNKNOWN,
                 known: false,
-                even: false
+                even: false,
+                plain: false
             }
         );
         shapes.learn(&key(b"h:1"), false, 100);
@@ -265,7 +293,8 @@ mod tests {
                 text: false,
                 bytes: 100,
                 known: true,
-                even: false
+                even: false,
+                plain: false
             }
         );
         assert_eq!(shapes.guess(&key(b"other:2")).bytes, UNKNOWN);
@@ -288,7 +317,8 @@ mod tests {
                 text: true,
                 bytes: 400,
                 known: true,
-                even: false
+                even: false,
+                plain: false
             }
         );
     }
@@ -343,6 +373,19 @@ mod tests {
         assert!(!shapes.guess(&key(b"h:2")).even);
         // Its keys were all weighed so far: there is nothing to be surprised by.
         assert!(!weighed(100).is_surprise(&key(b"h:2"), 20_000));
+    }
+
+    #[test]
+    fn keys_of_few_long_values_are_plain_once_enough_of_them_are() {
+        let mut shapes = weighed(1);
+        for _ in 1..PLAIN {
+            shapes.learn_plain(&key(b"h:1"), true);
+        }
+        assert!(!shapes.guess(&key(b"h:2")).plain);
+        shapes.learn_plain(&key(b"h:1"), true);
+        assert!(shapes.guess(&key(b"h:2")).plain);
+        shapes.learn_plain(&key(b"h:3"), false);
+        assert!(!shapes.guess(&key(b"h:2")).plain);
     }
 
     #[test]

@@ -29,6 +29,7 @@ use crate::entry::{Cause, Entry, Key, Mark, Value};
 use crate::error::RunError;
 use crate::follow::Follow;
 use crate::output::KEYS;
+use crate::packing::Packing;
 use crate::queue::{Budget, Queues};
 use crate::signal::Stop;
 use crate::state::Track;
@@ -89,6 +90,12 @@ impl Context {
             takes_payloads: AtomicBool::new(false),
             by_type,
         }
+    }
+
+    /// In which form strings are read.
+    #[must_use]
+    pub fn packing(&self) -> &Arc<Packing> {
+        &self.shared.packing
     }
 
     /// The run has several databases, which share this.
@@ -180,6 +187,17 @@ impl Context {
     #[must_use]
     pub fn copies_by_type(&self) -> bool {
         self.by_type.load(Ordering::Relaxed)
+    }
+
+    /// Whether a key goes by the commands of its type where that is cheaper.
+    #[must_use]
+    pub fn takes_plainly(&self) -> bool {
+        self.shared.plainly.load(Ordering::Relaxed)
+    }
+
+    /// Keys go by the commands of their types where that is cheaper, from now on.
+    pub fn take_plainly(&self) {
+        self.shared.plainly.store(true, Ordering::Relaxed);
     }
 
     /// What is no string is copied by the commands of its type from now on.

@@ -36,6 +36,56 @@ pub(crate) fn has_field_expiries(payload: &[u8]) -> bool {
     matches!(payload.first(), Some(22..=25))
 }
 
+/// Bytes of a payload, and of an element of it, from which on its type's own commands are cheaper, where DUMP compresses nothing.
+const LONG: usize = 4000;
+const LONG_ELEMENT: usize = 1000;
+/// A value of so many bytes that is not compressed says that compression did not help; short ones are not compressed at all.
+const TRIED: usize = 500;
+
+/// Whether it is a hash or a list of few long values, the first of which did not compress: DUMP has tried that with all of them,
+/// at some ten times what it costs to send them as they are.
+pub(crate) fn is_long_and_plain(payload: &[u8]) -> bool {
+    payload.len() >= LONG
+        && elements_if_plain(payload)
+            .is_some_and(|elements| elements <= payload.len() / LONG_ELEMENT)
+}
+
+/// Fields or elements that are not compressed, by the first of them.
+fn elements_if_plain(payload: &[u8]) -> Option<usize> {
+    let (kind, mut rest) = payload.split_first()?;
+    let count = usize::try_from(number(&mut rest)?).ok()?;
+    match *kind {
+        // HASH: fields and values by themselves.
+        4 => {
+            skip_string(&mut rest)?;
+            (plain(&mut rest)?.len() >= TRIED).then_some(count)
+        }
+        // LIST_QUICKLIST: ziplists, each with its count after its length and the place of its end.
+        14 => {
+            let ziplist = plain(&mut rest)?;
+            count.checked_mul(u16::from_le_bytes(*ziplist.get(8..)?.first_chunk()?).into())
+        }
+        // LIST_QUICKLIST_2: single elements, or listpacks, each with its count after its length.
+        18 => {
+            let listpack = number(&mut rest)? == 2;
+            let node = plain(&mut rest)?;
+            if !listpack {
+                return (node.len() >= TRIED).then_some(count);
+            }
+            count.checked_mul(u16::from_le_bytes(*node.get(4..)?.first_chunk()?).into())
+        }
+        _ => None,
+    }
+}
+
+/// A string as it is; `None` where it is a number or compressed.
+fn plain<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let length = usize::try_from(number(rest)?).ok()?;
+    let (string, after) = rest.split_at_checked(length)?;
+    *rest = after;
+    Some(string)
+}
+
 /// Whether the payload holds a stream: its first byte is the type.
 pub(crate) fn is_stream(payload: &[u8]) -> bool {
     matches!(

@@ -98,11 +98,34 @@ pub struct Profile {
     pub warnings: Vec<String>,
 }
 
+/// `Redis 7.0.15`: its name, and the first two numbers of its version.
+fn make(product: &str) -> Option<(&str, (u32, u32))> {
+    let (name, version) = product.split_once(' ')?;
+    let mut numbers = version.split('.').map(str::parse);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => Some((name, (major, minor))),
+        _ => None,
+    }
+}
+
 impl Profile {
     /// `Redis 7.0.15`, and `, TLS`-like words left out.
     #[must_use]
     pub fn product(&self) -> &str {
         self.description.split(',').next().unwrap_or_default()
+    }
+
+    /// Whether it reads the payloads that another server writes: it is of the same make and no older. Valkey reads those of
+    /// Redis up to 7.2.
+    #[must_use]
+    pub fn reads_payloads_of(&self, source: &Self) -> bool {
+        let (Some(own), Some(other)) = (make(self.product()), make(source.product())) else {
+            return false;
+        };
+        match (own.0, other.0) {
+            ("Valkey", "Redis") => other.1 <= (7, 2),
+            (own_name, other_name) => own_name == other_name && own.1 >= other.1,
+        }
     }
 
     /// Two nodes of a cluster as one: what both can do, and what they hold together.

@@ -8,13 +8,13 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use redis::{ErrorKind, FromRedisValue, RedisError, Value};
+use redis::{ErrorKind, RedisError, Value};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, info};
 
 use super::control::Control;
-use super::info::Info;
+use super::cpu::{Load, used};
 use crate::nodes::{Node, Nodes};
 use crate::retry::Backoff;
 use crate::wire::Brake;
@@ -64,15 +64,6 @@ enum Meter {
     Cpu,
     /// The shortest answer of an idle server.
     Answers(Duration),
-}
-
-/// Shares of a core that a server was busy for.
-#[derive(Debug, Clone, Copy, Default)]
-struct Load {
-    /// With everything.
-    all: f64,
-    /// With the commands that a run asks for, whoever asked.
-    commands: f64,
 }
 
 impl Load {
@@ -197,59 +188,9 @@ async fn load(meter: &Meter, control: &mut Control, time: Duration) -> Result<Lo
     }
 }
 
-/// Seconds that the server's main thread has used, or the whole server where that alone is told, and those that it counts for
-/// the commands that a run asks for.
-async fn used(control: &mut Control) -> Result<Option<Load>, RedisError> {
-    let sections = [vec!["INFO", "cpu"], vec!["INFO", "commandstats"]];
-    let answers = control.all(&sections).await?;
-    let mut texts = answers.into_iter().map(|answer| {
-        let text = answer.and_then(|value| Ok(String::from_redis_value(value)?));
-        Info::parse(&text.unwrap_or_default())
-    });
-    let (cpu, commands) = (
-        texts.next().unwrap_or_default(),
-        texts.next().unwrap_or_default(),
-    );
-    let seconds = |name: &str| cpu.text(name)?.parse::<f64>().ok();
-    let sum = |of: &str| {
-        Some(seconds(&format!("used_cpu_user{of}"))? + seconds(&format!("used_cpu_sys{of}"))?)
-    };
-    let all = sum("_main_thread").or_else(|| sum(""));
-    Ok(all.map(|all| Load {
-        all,
-        commands: spent(&commands),
-    }))
-}
-
-/// Seconds that INFO commandstats counts for a run's commands. EXEC has those in it that stand in its transactions.
-fn spent(info: &Info) -> f64 {
-    let of = |names: &[&str]| -> f64 {
-        let micros = names.iter().filter_map(|name| {
-            let line = info.text(&format!("cmdstat_{name}"))?;
-            let field = line
-                .split(',')
-                .find_map(|field| field.strip_prefix("usec="))?;
-            field.parse::<f64>().ok()
-        });
-        micros.sum::<f64>() / 1e6
-    };
-    let values = of(&["mget", "dump", "pexpiretime", "pttl"]);
-    of(&["scan", "memory", "memory|usage"]) + values.max(of(&["exec"]))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_transaction_is_not_counted_twice() {
-        let info = "cmdstat_scan:calls=1,usec=1000000,usec_per_call=1\r\n\
-                    cmdstat_exec:calls=2,usec=5000000,usec_per_call=1\r\n\
-                    cmdstat_mget:calls=2,usec=2000000,usec_per_call=1\r\n\
-                    cmdstat_get:calls=2,usec=9000000,usec_per_call=1\r\n\
-                    cmdstat_pttl:calls=2,usec=1000000,usec_per_call=1\r\n";
-        assert!((spent(&Info::parse(info)) - 6.0).abs() < 1e-9);
-    }
 
     #[test]
     fn what_others_do_without_does_not_hide_what_a_run_takes() {

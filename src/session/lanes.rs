@@ -14,7 +14,7 @@ const ENCRYPTED: usize = 2;
 /// One TCP connection does not fill a long way.
 const FAR: usize = 4;
 /// From this round trip on a server is far.
-const FAR_AWAY: Duration = Duration::from_millis(10);
+pub(super) const FAR_AWAY: Duration = Duration::from_millis(10);
 /// A scan and a read lane.
 const LEAST_AT_SOURCE: usize = 2;
 /// A write lane.
@@ -58,6 +58,14 @@ impl Lanes {
             .min(readers)
             .min(writers),
         }
+    }
+
+    /// Whether each side's pool has a connection left beside the scan's and the lanes'.
+    #[must_use]
+    pub fn leave_one(&self, config: &Config) -> bool {
+        let listening = if config.live.is_some() { LISTENING } else { 0 };
+        pool(config, Side::Source) > self.read + 1 + listening
+            && pool(config, Side::Target) > self.write
     }
 }
 

@@ -7,6 +7,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::config::Flow;
+use crate::packing::Packing;
 use crate::queue::Budget;
 
 /// Shared by the databases of one run.
@@ -16,6 +17,10 @@ pub struct Shared {
     pub(super) budget: Budget,
     /// Until when the keys that were taken in are paid for (`--rate`).
     pub(super) paid_until: Arc<Mutex<Option<Instant>>>,
+    /// In which form strings are read.
+    pub packing: Arc<Packing>,
+    /// Keys go by the commands of their types where that is cheaper.
+    pub(super) plainly: AtomicBool,
     pub(super) read_failures: AtomicU64,
     pub(super) write_failures: AtomicU64,
     pub(super) over_limit: AtomicBool,
@@ -28,6 +33,8 @@ impl Shared {
         Self {
             budget: Budget::new(flow.memory_budget),
             paid_until: Arc::default(),
+            packing: Arc::default(),
+            plainly: AtomicBool::new(false),
             read_failures: AtomicU64::new(0),
             write_failures: AtomicU64::new(0),
             over_limit: AtomicBool::new(false),

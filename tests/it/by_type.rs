@@ -11,6 +11,7 @@ mod matrix;
 mod merge;
 mod modules;
 mod options;
+mod plain;
 mod reader;
 mod rights;
 mod streams;

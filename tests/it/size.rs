@@ -67,6 +67,10 @@ pub(crate) struct Size {
     pub(crate) state_mixed: u32,
     /// Pending entries of the stream that is copied by its commands.
     pub(crate) pending: u32,
+    /// Strings of a kilobyte that go over a slow link.
+    pub(crate) packing: u32,
+    /// Strings of a source that is far away.
+    pub(crate) far_keys: u32,
 }
 
 /// The sizes of this run.
@@ -104,6 +108,8 @@ pub(crate) fn size() -> Size {
             state_kills: 20,
             state_mixed: 200_000,
             pending: 10_000,
+            packing: 100_000,
+            far_keys: 400_000,
         }
     } else {
         Size {
@@ -138,6 +144,8 @@ pub(crate) fn size() -> Size {
             state_kills: 4,
             state_mixed: 20_000,
             pending: 10_000,
+            packing: 50_000,
+            far_keys: 100_000,
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::deal::Inlets;
 use crate::entry::{Cause, Entry, Key, Millis, Parcel, Value};
 use crate::error::{Class, classify};
 use crate::output::KEYS;
+use crate::packing::Strings;
 use crate::queue::Lease;
 use crate::reading::{Answer, Batch, LONG, Road, payload};
 use crate::retry::Backoff;
@@ -36,6 +37,8 @@ impl ReadLane {
         };
         let mut entries = Vec::with_capacity(pipe.answers.len());
         let mut tally = Tally::default();
+        let mut strings = Strings::default();
+        let packing = self.context.packing().clone();
         for answer in std::mem::take(&mut pipe.answers) {
             match answer {
                 Answer::Found(found) => {
@@ -54,8 +57,18 @@ impl ReadLane {
                     };
                     tally.add(counted, value.len() as u64);
                     let text = counted == Kind::String;
+                    if text {
+                        // By the guess that they were asked with.
+                        let counts = packing.is_active() && packing.suits(self.shapes.guess(&key));
+                        strings.add(found.text, value.len(), counts);
+                    }
                     self.shapes.learn(&key, text, value.len());
-                    if text && !found.text && self.carriage() != Carriage::Dump {
+                    if !text {
+                        let plain = payload::is_long_and_plain(&value);
+                        self.shapes.learn_plain(&key, plain);
+                    }
+                    let packed = self.carriage() == Carriage::Dump || packing.is_active();
+                    if text && !found.text && !packed {
                         // Taken for something else: a string crosses all versions as what it is.
                         self.look_again(pipe, &head, key, Road::Texts, value.len());
                         continue;
@@ -102,6 +115,7 @@ impl ReadLane {
         }
         pipe.flying.push_front(head);
         self.context.stats.read(&tally);
+        packing.saw(&strings);
         self.send_on(entries, lease).await
     }
 
@@ -328,6 +342,8 @@ impl ReadLane {
                 self.any_road()
             };
             self.look_again(pipe, head, key, road, bytes);
+        } else if guess.plain && !guess.text && self.takes_plainly(&key) {
+            return Some(self.ticket(key, known));
         } else if head.road == Road::Weigh {
             pipe.waiting.add(key, Road::Payloads, bytes);
         } else {

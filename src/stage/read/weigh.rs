@@ -57,12 +57,21 @@ impl ReadLane {
         let text = guess.text && self.carriage() != Carriage::Dump;
         match guess.known {
             true if !text && by_type => First::ByType,
+            // Its ticket leaves with the answer, behind whatever was read of it before.
+            true if !text && guess.plain && self.takes_plainly(key) => First::Weigh,
             true if !text && guess.even && !Shapes::is_sampled(key) => First::Nothing,
             true if !text => First::Weigh,
             true if guess.bytes < HEAVY || big_key.is_none() => First::Nothing,
             false if big_key.is_none() => First::Nothing,
             true | false => First::Inspect,
         }
+    }
+
+    /// Whether a key of few long values goes by its type's commands, as that is cheaper; one in so many is read nevertheless.
+    pub(super) fn takes_plainly(&self, key: &Key) -> bool {
+        self.context.takes_plainly()
+            && self.carriage() == Carriage::Auto
+            && !Shapes::is_sampled(key)
     }
 
     /// Keys that go on without being read: the write lanes hand them over, each in its place.
