@@ -1,13 +1,11 @@
 //! Whether hashes and lists may be copied by their own commands where DUMP and RESTORE would do.
 
-use redis::RedisError;
-
 use super::control::Control;
 use super::probe::KEY;
 use super::tried::Tried;
 use crate::config::Endpoint;
 
-/// What is read of the source.
+/// What is read of the source. Nothing of this is run: it is queued in a transaction that is discarded.
 const READS: [&[&str]; 9] = [
     &["TYPE", KEY],
     &["MEMORY", "USAGE", KEY],
@@ -19,8 +17,8 @@ const READS: [&[&str]; 9] = [
     &["WATCH", KEY],
     &["UNWATCH"],
 ];
-/// What is written to the target; tried in a transaction that is discarded.
-const WRITES: [&[&str]; 7] = [
+/// What is written to the target, and asked of it.
+const WRITES: [&[&str]; 13] = [
     &["HSET", KEY, "f", "v"],
     &["RPUSH", KEY, "v"],
     &["UNLINK", KEY],
@@ -28,50 +26,35 @@ const WRITES: [&[&str]; 7] = [
     &["PERSIST", KEY],
     &["PEXPIREAT", KEY, "1"],
     &["PEXPIRE", KEY, "1"],
-];
-/// What is asked of the target beside.
-const LOOKS: [&[&str]; 7] = [
     &["TYPE", KEY],
     &["HLEN", KEY],
     &["LLEN", KEY],
     &["PTTL", KEY],
     &["WATCH", KEY],
     &["UNWATCH"],
-    &["EXEC"],
 ];
 
 /// Whether both servers have the commands for it, and both users may run them. A server that does not say may not.
 pub async fn may_copy_plainly(source: &Endpoint, target: &Endpoint) -> bool {
-    let Ok(mut source) = Control::open(source).await else {
-        return false;
-    };
-    if !matches!(may_all(&mut source, &READS).await, Ok(true)) {
-        return false;
-    }
-    drop(source);
-    let Ok(mut target) = Control::open(target).await else {
-        return false;
-    };
-    matches!(may_write(&mut target).await, Ok(true))
+    matches!(may_queue(source, &READS).await, Some(true))
+        && matches!(may_queue(target, &WRITES).await, Some(true))
 }
 
-async fn may_write(target: &mut Control) -> Result<bool, RedisError> {
+async fn may_queue(server: &Endpoint, commands: &[&[&str]]) -> Option<bool> {
+    let mut server = Control::open(server).await.ok()?;
     // Outside of a transaction they would run.
-    if Tried::of(target.words(&["MULTI"]).await)? != Tried::Allowed {
-        return Ok(false);
+    if Tried::of(server.words(&["MULTI"]).await).ok()? != Tried::Allowed {
+        return Some(false);
     }
-    let may = may_all(target, &WRITES).await?;
-    if Tried::of(target.words(&["DISCARD"]).await)? != Tried::Allowed {
-        return Ok(false);
-    }
-    Ok(may && may_all(target, &LOOKS).await?)
-}
-
-async fn may_all(server: &mut Control, commands: &[&[&str]]) -> Result<bool, RedisError> {
     let words: Vec<Vec<&str>> = commands.iter().map(|words| words.to_vec()).collect();
     let mut may = true;
-    for answer in server.all(&words).await? {
-        may &= Tried::of(answer)?.may();
+    for answer in server.all(&words).await.ok()? {
+        may &= Tried::of(answer).ok()?.may();
     }
-    Ok(may)
+    if Tried::of(server.words(&["DISCARD"]).await).ok()? != Tried::Allowed {
+        // Never EXEC: what is queued would run. It goes with the connection.
+        return Some(false);
+    }
+    let executes = Tried::of(server.words(&["EXEC"]).await).ok()?;
+    Some(may && executes.may())
 }
