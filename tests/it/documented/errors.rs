@@ -39,6 +39,7 @@ const NOT_TOLD: &[&str] = &[
     "ERR unknown command",
     "is not a TSDB key",
     "on the way when the run ended",
+    "the form is decided for ever",
     "the monitor never ends",
     "the printer never ends",
     "the queue's receiver is gone",
