@@ -156,6 +156,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::config::Auto;
 
     fn selection() -> Selection {
         Selection {
@@ -164,7 +165,7 @@ mod tests {
             include: Vec::new(),
             exclude: Vec::new(),
             slots: vec![(0, 16_383)],
-            scan_count: crate::config::Auto::Measured,
+            scan_count: Auto::Measured,
             memory_limit: None,
             memory_samples: 5,
         }

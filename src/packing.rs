@@ -111,7 +111,7 @@ impl Packing {
     #[must_use]
     pub fn takes(&self, guess: Guess, road: u64) -> bool {
         let form = self.form.load(Relaxed);
-        if form == Form::Texts as u8 || !self.suits(guess) {
+        if form == Form::Texts as u8 || !Self::suits(guess) {
             return false;
         }
         let sampled = (road >> 7).is_multiple_of(SAMPLED);
@@ -120,7 +120,7 @@ impl Packing {
 
     /// Whether a string that this is guessed of may go either way.
     #[must_use]
-    pub fn suits(&self, guess: Guess) -> bool {
+    pub fn suits(guess: Guess) -> bool {
         guess.text && guess.known && SIZES.contains(&guess.bytes)
     }
 
@@ -229,10 +229,7 @@ impl Judge {
                 self.rate = 0.0;
                 Form::Payloads
             }
-            Some(ratio) => self.stay(&format!(
-                "payloads have {:.0} % of their bytes",
-                ratio * 100.0
-            )),
+            Some(ratio) => self.stay_at(ratio),
             None if self.looks > REST => self.stay("few of them are of a size that is compressed"),
             None => Form::Samples,
         }
@@ -262,16 +259,18 @@ impl Judge {
             return self.stay("a server is busy all the time");
         }
         match self.ratio(packing) {
-            Some(ratio) if ratio > LARGER => self.stay(&format!(
-                "payloads have {:.0} % of their bytes",
-                ratio * 100.0
-            )),
+            Some(ratio) if ratio > LARGER => self.stay_at(ratio),
             Some(_) => {
                 self.begin(packing);
                 Form::Payloads
             }
             None => Form::Payloads,
         }
+    }
+
+    fn stay_at(&mut self, ratio: f64) -> Form {
+        let percent = ratio * 100.0;
+        self.stay(&format!("payloads have {percent:.0} % of their bytes"))
     }
 
     fn stay(&mut self, why: &str) -> Form {

@@ -25,6 +25,7 @@ pub use pack::keep_packing;
 pub use plain::may_copy_plainly;
 pub use probe::probe;
 pub(crate) use probe::{KEY, MSET, RESTORE, SCAN, SET, key, named};
+pub(crate) use profile::make;
 pub use profile::{Needs, Profile};
 pub use share::keep_share;
 pub use tried::Tried;

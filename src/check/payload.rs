@@ -1,5 +1,7 @@
 //! Whether the target reads the source's DUMP payloads: asked with one that has the source's version and no value.
 
+use crate::server::make;
+
 /// The type of a payload that no server knows: it is refused, but only after its version and checksum were looked at.
 const NO_TYPE: u8 = 0xff;
 /// A payload ends with its version and its checksum.
@@ -14,14 +16,11 @@ pub(super) fn version(payload: &[u8]) -> Option<u16> {
 
 /// The version that a server writes, for one that has no key to look at: `Redis 7.0.15`.
 pub(super) fn version_of(product: &str) -> Option<u16> {
-    let (name, version) = product.split_once(' ')?;
-    let mut numbers = version.split('.').map(|number| number.parse::<u32>().ok());
-    let (major, minor) = (numbers.next()??, numbers.next()??);
-    match (name, major, minor) {
-        ("Redis", 5 | 6, _) => Some(9),
-        ("Redis", 7, 0) => Some(10),
-        ("Redis", 7, 2) | ("Valkey", 7 | 8, _) => Some(11),
-        ("Redis", 7, 4) | ("Redis", 8, 0) => Some(12),
+    match make(product)? {
+        ("Redis", (5 | 6, _)) => Some(9),
+        ("Redis", (7, 0)) => Some(10),
+        ("Redis", (7, 2)) | ("Valkey", (7 | 8, _)) => Some(11),
+        ("Redis", (7, 4) | (8, 0)) => Some(12),
         _ => None,
     }
 }

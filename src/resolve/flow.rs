@@ -25,16 +25,10 @@ fn milliseconds(
 }
 
 fn auto(option: &str, text: Option<&str>, most: u64) -> Result<Auto<usize>, UsageError> {
-    match text {
-        None => Ok(Auto::Measured),
-        Some(text) if text.trim().eq_ignore_ascii_case("auto") => Ok(Auto::Measured),
-        Some(text) => {
-            let number = value::whole(option, text, 1, most)?;
-            usize::try_from(number)
-                .map(Auto::Fixed)
-                .map_err(|_| UsageError::new(option, "is too large"))
-        }
-    }
+    value::auto(text, |text| {
+        let number = value::whole(option, text, 1, most)?;
+        usize::try_from(number).map_err(|_| UsageError::new(option, "is too large"))
+    })
 }
 
 /// Resolves "How" and what of "What is replicated" is about writing.

@@ -21,7 +21,9 @@ pub(super) fn resolve(
         .key_pattern
         .as_ref()
         .map_or(b"*".to_vec(), |text| text.as_encoded_bytes().to_vec());
-    let scan_count = value::auto_u32("--scan-count", keys.scan_count.as_deref())?;
+    let scan_count = value::auto(keys.scan_count.as_deref(), |text| {
+        value::whole_u32("--scan-count", text, 1)
+    })?;
     let limit = keys
         .mem_limit
         .as_deref()

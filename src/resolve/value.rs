@@ -1,9 +1,9 @@
 //! Single values: durations, sizes, numbers, names of things.
 
-use crate::config::Auto;
 use std::time::Duration;
 
 use super::UsageError;
+use crate::config::Auto;
 
 /// What a bare number means where a duration is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,12 +110,13 @@ pub(super) fn whole_u32(option: &str, text: &str, least: u32) -> Result<u32, Usa
     u32::try_from(number).map_err(|_| UsageError::new(option, "is too large"))
 }
 
-/// A number of at least 1 that fits 32 bits, or `auto`, which nothing given is, too.
-pub(super) fn auto_u32(option: &str, text: Option<&str>) -> Result<Auto<u32>, UsageError> {
+/// A number, or `auto`, which nothing given is, too.
+pub(super) fn auto<T>(
+    text: Option<&str>,
+    number: impl FnOnce(&str) -> Result<T, UsageError>,
+) -> Result<Auto<T>, UsageError> {
     match text {
-        Some(text) if !text.trim().eq_ignore_ascii_case("auto") => {
-            whole_u32(option, text, 1).map(Auto::Fixed)
-        }
+        Some(text) if !text.trim().eq_ignore_ascii_case("auto") => number(text).map(Auto::Fixed),
         Some(_) | None => Ok(Auto::Measured),
     }
 }

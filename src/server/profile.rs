@@ -99,7 +99,7 @@ pub struct Profile {
 }
 
 /// `Redis 7.0.15`: its name, and the first two numbers of its version.
-fn make(product: &str) -> Option<(&str, (u32, u32))> {
+pub(crate) fn make(product: &str) -> Option<(&str, (u32, u32))> {
     let (name, version) = product.split_once(' ')?;
     let mut numbers = version.split('.').map(str::parse);
     match (numbers.next(), numbers.next()) {

@@ -276,7 +276,6 @@ impl ReadLane {
     fn take_in(&mut self, keys: Vec<Key>, pipes: &mut [ReadPipe]) {
         let carriage = self.carriage();
         let by_type = self.context.copies_by_type();
-        let packs = self.context.packing().is_active() && !by_type;
         for mut key in keys {
             shape::look(&mut key);
             let place = match pipes.len() {
@@ -291,7 +290,7 @@ impl ReadLane {
             let bytes = key.name.len() + 64;
             let guess = self.shapes.guess(&key);
             match self.first(&key, by_type, guess) {
-                First::Nothing if packs && self.context.packing().takes(guess, key.road) => {
+                First::Nothing if !by_type && self.context.packing().takes(guess, key.road) => {
                     let value = usize::try_from(guess.bytes).unwrap_or(LONG);
                     pipe.waiting.add(key, Road::Payloads, bytes + value);
                 }

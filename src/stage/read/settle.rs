@@ -12,7 +12,7 @@ use crate::deal::Inlets;
 use crate::entry::{Cause, Entry, Key, Millis, Parcel, Value};
 use crate::error::{Class, classify};
 use crate::output::KEYS;
-use crate::packing::Strings;
+use crate::packing::{Packing, Strings};
 use crate::queue::Lease;
 use crate::reading::{Answer, Batch, LONG, Road, payload};
 use crate::retry::Backoff;
@@ -59,7 +59,7 @@ impl ReadLane {
                     let text = counted == Kind::String;
                     if text {
                         // By the guess that they were asked with.
-                        let counts = packing.is_active() && packing.suits(self.shapes.guess(&key));
+                        let counts = packing.is_active() && Packing::suits(self.shapes.guess(&key));
                         strings.add(found.text, value.len(), counts);
                     }
                     self.shapes.learn(&key, text, value.len());
@@ -67,8 +67,11 @@ impl ReadLane {
                         let plain = payload::is_long_and_plain(&value);
                         self.shapes.learn_plain(&key, plain);
                     }
-                    let packed = self.carriage() == Carriage::Dump || packing.is_active();
-                    if text && !found.text && !packed {
+                    if text
+                        && !found.text
+                        && self.carriage() != Carriage::Dump
+                        && !packing.is_active()
+                    {
                         // Taken for something else: a string crosses all versions as what it is.
                         self.look_again(pipe, &head, key, Road::Texts, value.len());
                         continue;

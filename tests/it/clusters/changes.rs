@@ -138,6 +138,14 @@ impl Cluster {
         }
     }
 
+    /// The same, to any other node.
+    pub(crate) fn half_move_away(&self, slot: u16) -> Move {
+        let owner = self.owner(slot);
+        let mut nodes = self.nodes().into_iter();
+        let to = nodes.find(|node| node.id() != owner.id()).unwrap();
+        self.half_move(slot, &to)
+    }
+
     /// Moves the rest of a slot's keys, and gives it to its new master.
     pub(crate) fn finish_move(&self, begun: &Move) {
         let (mut source, mut target) = (begun.from.connection(), begun.to.connection());

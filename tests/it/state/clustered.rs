@@ -122,14 +122,8 @@ fn a_slot_is_half_moved(version: Version) {
     let mut pair = Pair::new(version, 0);
     data::fill_mixed(&pair.source, "{one}:", size().state_mixed / 4);
     pair.keys = pair.source.count();
-    let slot = slot(b"{one}");
     let mut begun = None;
-    let half_move = |source: &Cluster| {
-        let owner = source.owner(slot);
-        let mut nodes = source.nodes().into_iter();
-        let to = nodes.find(|node| node.id() != owner.id()).expect("a node");
-        begun = Some(source.half_move(slot, &to));
-    };
+    let half_move = |source: &Cluster| begun = Some(source.half_move_away(slot(b"{one}")));
     pair.copy_around(half_move, None);
     // Keys of a slot that is half moved are told to those alone who ask for them.
     pair.source.finish_move(&begun.expect("a move"));
