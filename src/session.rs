@@ -41,7 +41,7 @@ use crate::signal::Stop;
 use crate::slots::SlotSet;
 use crate::stage::scan::{Ended, Purpose, ScanStage, Sieve};
 use crate::stage::verify::Terms;
-use crate::stage::{Context, read, write};
+use crate::stage::{Context, read, scan, write};
 use crate::state::State;
 use crate::stats::Phase;
 use crate::transform::Rename;
@@ -248,7 +248,7 @@ impl<'a> Session<'a> {
             self.rename.clone(),
             purpose,
             inlets,
-            self.source_profile.run_id.clone(),
+            scanned(&self.source_profile),
         );
         if self.source.is_cluster() {
             // Nodes that have none of the slots are not scanned.
@@ -278,7 +278,7 @@ impl<'a> Session<'a> {
             Arc::new(Rename::none()),
             Purpose::Search,
             inlets,
-            self.target_profile.run_id.clone(),
+            scanned(&self.target_profile),
         )
     }
 
@@ -431,6 +431,14 @@ impl<'a> Session<'a> {
             context.is_over_limit(),
             ended,
         )
+    }
+}
+
+/// What a scan is told of the server that it scans.
+fn scanned(profile: &Profile) -> scan::Server {
+    scan::Server {
+        run_id: profile.run_id.clone(),
+        keys: profile.keys,
     }
 }
 

@@ -1,4 +1,5 @@
-//! How much is kept in flight on a connection: twice what the link and the server hold, by what was measured.
+//! How much is kept in flight on a connection: twice what the link and the server hold, by what was measured. Over a long way it
+//! is four times that at first, for as long as more in flight brings more through.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -17,6 +18,11 @@ const START: usize = 400 * 1000;
 const NEAR: f64 = 1e-3;
 /// Most that is in flight to a near server: what a link of a gigabyte a second holds, and what the processor's cache does.
 const NEAR_MOST: usize = 800 * 1000;
+/// What is in flight, of what link and server hold by the rate so far: while that still rises, and after.
+const RISING: f64 = 4.0;
+const SETTLED: f64 = 2.0;
+/// The rate rises while a round trip brings so many times what the one before did.
+const RISES: f64 = 1.25;
 /// What a key counts for at least: its lookups and its share of a command cost the servers about as much as this many bytes.
 const KEY: usize = 400;
 
@@ -39,6 +45,17 @@ pub struct Window {
     /// has the first one of large batches: a PING is shorter.
     shortest: Option<f64>,
     fastest: Best,
+    /// Whether the rate still rises, by the best one when this round trip began and where what was delivered by then stood.
+    rising: Option<Rise>,
+}
+
+/// A round trip while the rate rises.
+#[derive(Debug, Clone, Copy, Default)]
+struct Rise {
+    /// What had been delivered, when it began, of what is to be answered in it.
+    delivered: u64,
+    /// The best rate then.
+    rate: f64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -88,6 +105,7 @@ impl Window {
             sent: VecDeque::new(),
             shortest: None,
             fastest: Best::default(),
+            rising: Some(Rise::default()),
         }
     }
 
@@ -98,6 +116,12 @@ impl Window {
             Some(batches) => self.sent.len() < batches,
             None => self.load < self.limit || self.sent.is_empty(),
         }
+    }
+
+    /// Whether the way is long: what is sent a little later costs nothing while enough is in flight.
+    #[must_use]
+    pub fn is_far(&self) -> bool {
+        self.shortest.is_some_and(|shortest| shortest >= NEAR)
     }
 
     /// A batch was sent that counts for `load`.
@@ -131,14 +155,19 @@ impl Window {
         self.shortest = Some(shortest);
         self.fastest
             .see((self.delivered - sent.delivered) as f64 / seconds, at);
-        let twice = 2.0 * shortest * self.fastest.best();
+        self.rises(sent.delivered);
+        let times = match self.rising {
+            Some(_) if self.is_far() => RISING,
+            _ => SETTLED,
+        };
+        let held = times * shortest * self.fastest.best();
         // Far under 2⁵²: the product of a rate and a time that were both measured here.
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             reason = "a count of bytes, positive"
         )]
-        let load = twice as usize;
+        let load = held as usize;
         let most = if shortest < NEAR {
             NEAR_MOST
         } else {
@@ -148,12 +177,26 @@ impl Window {
         took
     }
 
+    /// A batch was answered that was sent when so much had been delivered.
+    fn rises(&mut self, delivered: u64) {
+        let best = self.fastest.best();
+        if let Some(rise) = self.rising
+            && delivered >= rise.delivered
+        {
+            self.rising = (best >= RISES * rise.rate).then_some(Rise {
+                delivered: self.delivered,
+                rate: best,
+            });
+        }
+    }
+
     /// The connection is gone, and all that was in flight on it.
     pub fn reset(&mut self) {
         self.sent.clear();
         self.load = 0;
         self.shortest = None;
         self.fastest = Best::default();
+        self.rising = Some(Rise::default());
     }
 }
 
@@ -190,6 +233,30 @@ mod tests {
         );
         let short = settle(Duration::from_micros(100), 200_000.0);
         assert!(short <= NEAR_MOST / KEY, "{short}");
+    }
+
+    /// Round trips of 100 ms until that many keys are in flight.
+    #[tokio::test]
+    async fn a_long_link_fills_in_a_few_round_trips() {
+        let mut window = Window::new(Auto::Measured, 500);
+        let mut now = Instant::now();
+        let mut trips = 0;
+        loop {
+            let mut sent = 0;
+            while window.is_open() {
+                window.send(load(500, 0), now);
+                sent += 1;
+            }
+            if sent * 500 >= 40_000 {
+                break;
+            }
+            trips += 1;
+            now += Duration::from_millis(100);
+            for _ in 0..sent {
+                window.answer(now);
+            }
+        }
+        assert!(trips <= 4, "{trips}");
     }
 
     #[tokio::test]

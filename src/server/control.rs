@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::{
-    AsyncConnectionConfig, Cmd, FromRedisValue, RedisConnectionInfo, RedisError, Value, cmd,
-};
+use redis::{AsyncConnectionConfig, Cmd, FromRedisValue, RedisConnectionInfo, RedisError, Value};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::clock::{self, Offset};
 use crate::config::Endpoint;
@@ -14,8 +13,21 @@ use crate::entry::Millis;
 use crate::error::ConnectError;
 use crate::wire::connect;
 
+/// Looks at a near server.
+const LOOKS: u32 = 3;
 /// Over a way of this length, one look says as much as three.
 const LONG_WAY: Duration = Duration::from_millis(20);
+
+/// What one round trip shows.
+#[derive(Debug, Clone)]
+pub struct Look {
+    /// Why the server does not serve commands yet, where it does not: it is loading, or its master is away.
+    pub not_ready: Option<String>,
+    /// How long it took.
+    pub round_trip: Duration,
+    /// The server's clock against this machine's, where TIME is allowed.
+    pub offset: Option<Offset>,
+}
 
 /// An open control connection.
 pub struct Control {
@@ -75,61 +87,62 @@ impl Control {
         Ok(answers.into_iter().map(Value::extract_error).collect())
     }
 
-    /// Why the server does not serve commands yet, where it does not: it is loading, or its master is away.
-    pub async fn not_ready(&mut self) -> Result<Option<String>, RedisError> {
-        match self.query::<redis::Value>(&cmd("PING")).await {
-            Ok(_) => Ok(None),
+    /// The best of a few looks: the shortest round trip, and the clock by it.
+    pub async fn looks(&mut self) -> Result<Look, RedisError> {
+        let first = self.look().await?;
+        self.looks_after(first).await
+    }
+
+    /// The same, where the first has been.
+    pub async fn looks_after(&mut self, first: Look) -> Result<Look, RedisError> {
+        let mut best = first;
+        for _ in 1..LOOKS {
+            if best.round_trip > LONG_WAY {
+                break;
+            }
+            best.improve(self.look().await?);
+        }
+        Ok(best)
+    }
+
+    /// PING and TIME in one round trip.
+    pub async fn look(&mut self) -> Result<Look, RedisError> {
+        let (start, before) = (Instant::now(), clock::now());
+        let answers = self.all(&[vec!["PING"], vec!["TIME"]]).await?;
+        let (round_trip, after) = (start.elapsed(), clock::now());
+        let [pong, time] = <[_; 2]>::try_from(answers).map_err(|_| {
+            RedisError::from((redis::ErrorKind::UnexpectedReturnType, "PING, TIME"))
+        })?;
+        // A server that says no has answered as well.
+        let not_ready = match pong {
+            Err(error) if error.code().is_none() => return Err(error),
             Err(error) => match error.code() {
-                Some(code @ ("LOADING" | "MASTERDOWN" | "BUSY")) => Ok(Some(format!(
-                    "{code} {}",
-                    error.detail().unwrap_or_default()
-                ))),
-                Some(_) => Ok(None),
-                None => Err(error),
+                Some(code @ ("LOADING" | "MASTERDOWN" | "BUSY")) => {
+                    Some(format!("{code} {}", error.detail().unwrap_or_default()))
+                }
+                _ => None,
             },
-        }
+            Ok(_) => None,
+        };
+        let time = time.and_then(|time| Ok(<(Millis, Millis)>::from_redis_value(time)?));
+        let offset = time.ok().map(|(seconds, micros)| Offset {
+            millis: seconds * 1000 + micros / 1000 - Millis::midpoint(before, after),
+            doubt: (after - before + 1) / 2,
+        });
+        Ok(Look {
+            not_ready,
+            round_trip,
+            offset,
+        })
     }
+}
 
-    /// The shortest of a few round trips.
-    pub async fn round_trip(&mut self) -> Result<Duration, RedisError> {
-        let mut shortest = Duration::MAX;
-        for _ in 0..3 {
-            let start = tokio::time::Instant::now();
-            match self.query::<redis::Value>(&cmd("PING")).await {
-                Ok(_) => {}
-                // A server that says no has answered as well.
-                Err(error) if error.code().is_some() => {}
-                Err(error) => return Err(error),
-            }
-            shortest = shortest.min(start.elapsed());
-            if shortest > LONG_WAY {
-                break;
-            }
-        }
-        Ok(shortest)
-    }
-
-    /// The server's clock against this machine's: the closest of a few looks.
-    pub async fn clock_offset(&mut self) -> Result<Offset, RedisError> {
-        let mut closest: Option<Offset> = None;
-        for _ in 0..3 {
-            let before = clock::now();
-            let (seconds, micros): (Millis, Millis) = self.query(&cmd("TIME")).await?;
-            let after = clock::now();
-            let offset = Offset {
-                millis: seconds * 1000 + micros / 1000 - Millis::midpoint(before, after),
-                doubt: (after - before + 1) / 2,
-            };
-            if closest.is_none_or(|closest| offset.doubt < closest.doubt) {
-                closest = Some(offset);
-            }
-            if Duration::from_millis(offset.doubt.unsigned_abs()) > LONG_WAY {
-                break;
-            }
-        }
-        Ok(closest.unwrap_or(Offset {
-            millis: 0,
-            doubt: 0,
-        }))
+impl Look {
+    fn improve(&mut self, other: Self) {
+        self.round_trip = self.round_trip.min(other.round_trip);
+        self.offset = match (self.offset, other.offset) {
+            (Some(own), Some(other)) if own.doubt <= other.doubt => Some(own),
+            (own, other) => other.or(own),
+        };
     }
 }

@@ -145,8 +145,8 @@ impl Monitor {
             let Some(control) = self.opened(side, node).await else {
                 continue;
             };
-            match control.clock_offset().await {
-                Ok(offset) => match first {
+            match control.looks().await.map(|look| look.offset) {
+                Ok(Some(offset)) => match first {
                     None => {
                         tell(side, offset, clocks);
                         node.link().set_skew(0);
@@ -154,6 +154,8 @@ impl Monitor {
                     }
                     Some(first) => node.link().set_skew(offset.ahead_of(first)),
                 },
+                // The probe has said so.
+                Ok(None) => {}
                 Err(problem) => {
                     debug!("TIME: {problem}");
                     self.controls.remove(&(side, node.number()));

@@ -7,7 +7,7 @@ use redis::{FromRedisValue, RedisError, Value};
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
-use super::control::Control;
+use super::control::{Control, Look};
 use super::info::Info;
 use super::profile::{Needs, Profile};
 use super::tried::Tried;
@@ -56,8 +56,9 @@ pub async fn probe(
     let mut tries = 0;
     loop {
         tries += 1;
+        let (control, look) = when_ready(endpoint, patience).await?;
         let mut probe = Probe {
-            control: when_ready(endpoint, patience).await?,
+            control,
             endpoint,
             key: key(slot),
             node: slot.is_some(),
@@ -65,7 +66,7 @@ pub async fn probe(
             ahead: HashMap::new(),
             broke: false,
         };
-        match probe.learn(needs).await {
+        match probe.learn(needs, look).await {
             // A way that lost one connection may keep the next.
             Err(_) if probe.broke && tries < CONNECTS => {}
             ended => return ended,
@@ -73,17 +74,20 @@ pub async fn probe(
     }
 }
 
-/// A connection to a server that answers PING.
-async fn when_ready(endpoint: &Endpoint, patience: Duration) -> Result<Control, RunError> {
+/// A connection to a server that answers PING, and what that showed.
+async fn when_ready(endpoint: &Endpoint, patience: Duration) -> Result<(Control, Look), RunError> {
     let start = Instant::now();
     let mut backoff = Backoff::default();
     let mut told = false;
     let mut closed = 0;
     loop {
         let why = match Control::open(endpoint).await {
-            Ok(mut control) => match control.not_ready().await {
-                Ok(None) => return Ok(control),
-                Ok(Some(why)) => why,
+            Ok(mut control) => match control.look().await {
+                Ok(Look {
+                    not_ready: Some(why),
+                    ..
+                }) => why,
+                Ok(look) => return Ok((control, look)),
                 Err(error) if closed + 1 >= CONNECTS => {
                     return Err(unusable(endpoint, error.to_string()));
                 }
@@ -144,19 +148,15 @@ fn unusable(endpoint: &Endpoint, reason: String) -> RunError {
 }
 
 impl Probe<'_> {
-    async fn learn(&mut self, needs: Needs) -> Result<Profile, RunError> {
-        let round_trip = self
-            .control
-            .round_trip()
-            .await
-            .map_err(|error| self.broken(&error))?;
+    async fn learn(&mut self, needs: Needs, look: Look) -> Result<Profile, RunError> {
+        let look = self.control.looks_after(look).await;
+        let look = look.map_err(|error| self.broken(&error))?;
         self.try_together(needs).await?;
         let mut unproven = Vec::new();
         let info = self.info(&mut unproven).await?;
         let is_cluster = info.is_set("cluster_enabled")
             || (info.is_empty() && self.tried(&["CLUSTER", "SLOTS"]).await? == Tried::Allowed);
-        let clock_offset = self.control.clock_offset().await.ok();
-        if clock_offset.is_none() {
+        if look.offset.is_none() {
             unproven.push(format!(
                 "the {}'s clock cannot be read: TIME is not allowed (ACL rule +time)",
                 self.side()
@@ -169,14 +169,14 @@ impl Probe<'_> {
             databases: info.databases(),
             expires: info.expires(self.endpoint.database),
             memory: info.number("used_memory"),
-            round_trip,
+            round_trip: look.round_trip,
             run_id: info.text("run_id").map(str::to_owned),
-            clock_offset,
+            clock_offset: look.offset,
             evicted_keys: info.number("evicted_keys"),
             pexpiretime: false,
             pxat: false,
             multi: false,
-            time: clock_offset.is_some(),
+            time: look.offset.is_some(),
             dumps: false,
             restores: false,
             weighs: false,

@@ -108,7 +108,7 @@ async fn measure(
     control: &mut Control,
     by_answers: &mut bool,
 ) -> Result<Infallible, RedisError> {
-    let trip = control.round_trip().await?;
+    let trip = control.looks().await?.round_trip;
     let meter = if !*by_answers && used(control).await?.is_some() {
         Meter::Cpu
     } else {

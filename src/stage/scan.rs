@@ -7,6 +7,7 @@
 
 mod node;
 mod pages;
+mod parts;
 
 use std::sync::Arc;
 
@@ -57,8 +58,17 @@ pub enum Purpose {
 pub struct ScanStage {
     common: Common,
     nodes: Arc<Nodes>,
-    run_id: Option<String>,
+    server: Server,
     slots: SlotSet,
+}
+
+/// What is known of a server that is scanned, where it is one.
+#[derive(Debug, Clone, Default)]
+pub struct Server {
+    /// Its own name for its process.
+    pub run_id: Option<String>,
+    /// How many keys it has, about.
+    pub keys: Option<u64>,
 }
 
 /// How a scan ended.
@@ -71,8 +81,7 @@ pub enum Ended {
 }
 
 impl ScanStage {
-    /// A scan that deals keys to `inlets` by their names at the target. `run_id` is the server's, where it is one and that
-    /// is known.
+    /// A scan that deals keys to `inlets` by their names at the target.
     #[must_use]
     pub fn new(
         context: Arc<Context>,
@@ -81,7 +90,7 @@ impl ScanStage {
         rename: Arc<Rename>,
         purpose: Purpose,
         inlets: Inlets<Vec<Key>>,
-        run_id: Option<String>,
+        server: Server,
     ) -> Self {
         Self {
             common: Common {
@@ -100,7 +109,7 @@ impl ScanStage {
                 inlets,
             },
             nodes,
-            run_id,
+            server,
             slots: SlotSet::all(),
         }
     }
@@ -164,7 +173,8 @@ impl ScanStage {
             left = self.begin(&left, 0);
             let scan = NodeScan {
                 link: self.nodes.seed().clone(),
-                run_id: self.run_id.take(),
+                run_id: self.server.run_id.take(),
+                keys: self.server.keys,
                 own: left.clone(),
                 slots: Some(left).filter(|slots| !slots.is_all()),
                 common: self.common.clone(),
@@ -206,6 +216,7 @@ impl ScanStage {
                     common: self.common.clone(),
                     link: reader.link().clone(),
                     run_id: None,
+                    keys: None,
                     own: own.clone(),
                     slots: Some(left.clone()).filter(|left| !left.is_all()),
                 };

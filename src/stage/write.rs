@@ -210,7 +210,7 @@ impl WriteLane {
     /// Sends batches while the windows are open, each to its node.
     fn fill(&mut self, pipes: &mut [WritePipe]) {
         while is_open(pipes) && self.handover.has_room() && !self.handover.has_reserved() {
-            let Some(batch) = self.next_batch() else {
+            let Some(batch) = self.next_batch(self.awaits_more(pipes)) else {
                 return;
             };
             let batch = self.hand_over(batch, pipes);
@@ -302,8 +302,15 @@ impl WriteLane {
             .position(|pipe| pipe.node.number() == master.number())
     }
 
-    /// A parcel as it came, or small ones together.
-    fn next_batch(&mut self) -> Option<Batch> {
+    /// Whether a small batch waits for more entries: over a long way it is no later for it, while others are in flight. What
+    /// follows changes is not held up.
+    fn awaits_more(&self, pipes: &[WritePipe]) -> bool {
+        let busy = |pipe: &WritePipe| pipe.window.is_far() && pipe.flying.len() > 2;
+        self.open && self.context.follow.is_none() && pipes.iter().all(busy)
+    }
+
+    /// A parcel as it came, or small ones together; a small batch stays where it is, if it may wait.
+    fn next_batch(&mut self, may_wait: bool) -> Option<Batch> {
         let mut parcel = self.next_parcel()?;
         if parcel.entries.len() > self.limit {
             let rest = parcel.entries.split_off(self.limit);
@@ -326,6 +333,11 @@ impl WriteLane {
             parcel.bytes += more.bytes;
             parcel.entries.extend(more.entries);
             parcel.lease.merge(more.lease);
+        }
+        let small = parcel.entries.len() < self.limit / 2 && parcel.bytes < BATCH_BYTES / 2;
+        if may_wait && small && self.waiting.is_empty() {
+            self.waiting.push_front(parcel);
+            return None;
         }
         Some(Batch::new(parcel.entries, parcel.bytes, parcel.lease))
     }

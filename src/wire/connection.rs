@@ -260,10 +260,14 @@ impl Connection {
         self.round_trip
     }
 
-    /// PING, and in the same round trip what the server calls this connection. The answer is PING's.
-    pub(super) async fn greet(&mut self) -> Result<Reply, Lost> {
+    /// PING, and in the same round trip what the server calls this connection, and these commands, whose answers say nothing.
+    /// The answer is PING's.
+    pub(super) async fn greet(&mut self, more: &[&[&[u8]]]) -> Result<Reply, Lost> {
         self.outgoing.words(&[b"PING"]);
         self.outgoing.words(&[b"CLIENT", b"INFO"]);
+        for words in more {
+            self.outgoing.words(words);
+        }
         let asked = Instant::now();
         let pong = self.reply().await?;
         self.round_trip = Some(asked.elapsed());
@@ -271,6 +275,9 @@ impl Connection {
             Reply::Bytes(info) => Identity::of(&String::from_utf8_lossy(&info)),
             _ => None,
         };
+        for _ in more {
+            self.reply().await?;
+        }
         Ok(pong)
     }
 

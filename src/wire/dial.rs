@@ -186,14 +186,22 @@ async fn shake(
     connection: &mut Connection,
     secret: Option<&str>,
 ) -> Result<(), ConnectError> {
-    let user = endpoint.user.as_deref().unwrap_or("default");
+    // HELLO and what follows it leave together: over a long way each round trip is felt.
     let mut authenticated = secret.is_none();
-    if endpoint.resp != Resp::Two {
+    let hello = endpoint.resp != Resp::Two;
+    if hello {
+        let user = endpoint.user.as_deref().unwrap_or("default");
         let mut words: Vec<&[u8]> = vec![b"HELLO", b"3"];
         if let Some(secret) = secret {
             words.extend([b"AUTH".as_slice(), user.as_bytes(), secret.as_bytes()]);
         }
-        match connection.request(&words).await? {
+        connection.outgoing().words(&words);
+    }
+    if hello || authenticated {
+        introduce(endpoint, connection);
+    }
+    if hello {
+        match connection.reply().await? {
             Reply::Error(error) if is_no_hello(&error) && endpoint.resp == Resp::Auto => {}
             Reply::Error(error) => return Err(refused(&error, endpoint, secret.is_some())),
             _ => {
@@ -202,45 +210,55 @@ async fn shake(
             }
         }
     }
-    if !authenticated {
-        let secret = secret.unwrap_or_default();
-        let reply = match &endpoint.user {
-            Some(user) => {
-                connection
-                    .request(&[b"AUTH", user.as_bytes(), secret.as_bytes()])
-                    .await?
-            }
-            None => connection.request(&[b"AUTH", secret.as_bytes()]).await?,
-        };
-        if let Reply::Error(error) = reply {
-            return Err(refused(&error, endpoint, true));
-        }
+    if authenticated {
+        return introduced(endpoint, connection).await;
     }
-    if !endpoint.client_name.is_empty() {
-        // A name is a courtesy: a user without the right to give one still copies.
-        connection
-            .request(&[b"CLIENT", b"SETNAME", endpoint.client_name.as_bytes()])
-            .await?;
+    if hello {
+        // Who is not known yet was not heard.
+        let _ = introduced(endpoint, connection).await;
     }
-    if endpoint.database != 0 {
-        select(endpoint, connection).await?;
+    let secret = secret.unwrap_or_default();
+    let mut words: Vec<&[u8]> = vec![b"AUTH"];
+    words.extend(endpoint.user.iter().map(String::as_bytes));
+    words.push(secret.as_bytes());
+    if let Reply::Error(error) = connection.request(&words).await? {
+        return Err(refused(&error, endpoint, true));
     }
-    Ok(())
+    introduce(endpoint, connection);
+    introduced(endpoint, connection).await
 }
 
-async fn select(endpoint: &Endpoint, connection: &mut Connection) -> Result<(), ConnectError> {
+/// Encodes what follows on the question who it is: name and database.
+fn introduce(endpoint: &Endpoint, connection: &mut Connection) {
+    let outgoing = connection.outgoing();
+    if !endpoint.client_name.is_empty() {
+        outgoing.words(&[b"CLIENT", b"SETNAME", endpoint.client_name.as_bytes()]);
+    }
+    if endpoint.database != 0 {
+        outgoing.words(&[b"SELECT", endpoint.database.to_string().as_bytes()]);
+        outgoing.words(&[b"CLIENT", b"INFO"]);
+    }
+}
+
+/// Takes the answers to that, all of them.
+async fn introduced(endpoint: &Endpoint, connection: &mut Connection) -> Result<(), ConnectError> {
+    if !endpoint.client_name.is_empty() {
+        // A name is a courtesy: a user without the right to give one still copies.
+        connection.reply().await?;
+    }
+    if endpoint.database == 0 {
+        return Ok(());
+    }
+    let (selected, info) = (connection.reply().await?, connection.reply().await?);
     let database = endpoint.database.to_string();
-    if let Reply::Error(error) = connection
-        .request(&[b"SELECT", database.as_bytes()])
-        .await?
-    {
+    if let Reply::Error(error) = selected {
         return Err(ConnectError::Refused(format!(
             "database {database}: {error} ({}db)",
             option(endpoint)
         )));
     }
     // Redis Enterprise answers OK to any SELECT: what it is in shows whether it meant it.
-    if let Reply::Bytes(info) = connection.request(&[b"CLIENT", b"INFO"]).await? {
+    if let Reply::Bytes(info) = info {
         let info = String::from_utf8_lossy(&info).into_owned();
         let current = info
             .split_whitespace()

@@ -216,16 +216,17 @@ impl Link {
 
     async fn try_open(&self) -> Result<Connection, ConnectError> {
         let mut connection = connect(&self.endpoint).await?;
-        if let Reply::Error(error) = connection.greet().await?
+        let mut more: Vec<&[&[u8]]> = Vec::new();
+        if self.quiet_reads {
+            more.push(&[b"CLIENT", b"NO-TOUCH", b"ON"]);
+        }
+        if self.replica {
+            more.push(&[b"READONLY"]);
+        }
+        if let Reply::Error(error) = connection.greet(&more).await?
             && !error.starts_with("NOPERM")
         {
             return Err(ConnectError::NotReady(error));
-        }
-        if self.quiet_reads {
-            connection.request(&[b"CLIENT", b"NO-TOUCH", b"ON"]).await?;
-        }
-        if self.replica {
-            connection.request(&[b"READONLY"]).await?;
         }
         if let Some(brake) = &self.brake {
             connection.brake(brake.clone());

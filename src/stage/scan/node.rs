@@ -1,4 +1,4 @@
-//! The scan of one node: page by page, from a cursor that a lost connection does not lose.
+//! The scan of one node: page by page, from cursors that a lost connection does not lose.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,8 +9,10 @@ use tokio::time::{Instant, timeout};
 use tracing::warn;
 
 use super::pages::Pages;
+use super::parts::{self, Parts};
 use super::{Ended, Purpose, Sieve};
 use crate::changed::Overflow;
+use crate::config::Auto;
 use crate::deal::Inlets;
 use crate::entry::{Cause, Key, Mark};
 use crate::error::{Class, Lost, RunError, classify};
@@ -48,10 +50,21 @@ pub(super) struct NodeScan {
     pub(super) link: Arc<Link>,
     /// The server's, where it is known.
     pub(super) run_id: Option<String>,
+    /// How many keys it has, about, where it is known and none is of a cluster.
+    pub(super) keys: Option<u64>,
     /// The slots that it is to have seen whole.
     pub(super) own: SlotSet,
     /// The slots whose keys are taken, where not all are.
     pub(super) slots: Option<SlotSet>,
+}
+
+/// Where the scan of a node is.
+struct Walk {
+    connection: Connection,
+    parts: Parts,
+    pages: Pages,
+    /// Its number in what is kept of it.
+    number: u64,
 }
 
 /// One page.
@@ -88,9 +101,20 @@ impl NodeScan {
         if done {
             return Ok((Ended::Complete, rest));
         }
-        let mut pages = Pages::new(self.common.sieve.count, connection.round_trip());
-        let ended = self.scan(connection, cursor, scan, &mut pages).await?;
-        Ok((ended, rest))
+        let round_trip = connection.round_trip();
+        let number = self
+            .may_divide()
+            .map_or(1, |keys| parts::fitting(round_trip, keys));
+        let walk = Walk {
+            parts: match self.keys {
+                Some(keys) if number > 1 => Parts::of(number, keys),
+                _ => Parts::one(cursor),
+            },
+            pages: Pages::new(self.common.sieve.count, round_trip, number),
+            number: scan,
+            connection,
+        };
+        Ok((self.scan(walk).await?, rest))
     }
 
     /// Where the scan begins.
@@ -101,14 +125,24 @@ impl NodeScan {
         }
     }
 
-    async fn scan(
-        &mut self,
-        mut connection: Connection,
-        mut cursor: Vec<u8>,
-        mut number: u64,
-        pages: &mut Pages,
-    ) -> Result<Ended, RunError> {
-        self.ask(&mut connection, &cursor, *pages);
+    /// The keys of a table that may be scanned in parts: where a scan is one that was told to go so fast, has one place that is
+    /// kept, or leaves most keys out, it is one.
+    fn may_divide(&self) -> Option<u64> {
+        let Common {
+            context,
+            sieve,
+            track,
+            ..
+        } = &self.common;
+        let told = sieve.count != Auto::Measured
+            || context.flow.rate.is_some()
+            || context.flow.source_cpu.is_some();
+        let all = sieve.pattern == b"*" && sieve.kind.is_none();
+        self.keys.filter(|_| all && !told && track.is_none())
+    }
+
+    async fn scan(&mut self, mut walk: Walk) -> Result<Ended, RunError> {
+        self.ask_again(&mut walk);
         loop {
             if self.common.halt.is_draining() {
                 return Ok(Ended::Early);
@@ -117,54 +151,64 @@ impl NodeScan {
             let link = self.link.clone();
             let since = std::time::Instant::now();
             let page = tokio::select! {
-                page = self.page(&mut connection) => page,
+                page = self.page(&mut walk.connection) => page,
                 () = stop.draining() => return Ok(Ended::Early),
                 // It may hang.
                 left = link.until_left() => return Err(left),
             };
             let for_source = since.elapsed();
             self.waited(Wait::ScanForSource, since);
-            match page {
-                Ok(page) => {
-                    cursor = page.cursor;
-                    let last = cursor == b"0";
-                    let (scan, next) = (number, cursor.clone());
-                    if !last {
+            let lost = match page {
+                Ok(Page { cursor, mut keys }) => {
+                    let (scan, next) = (walk.number, cursor.clone());
+                    let bytes = keys.iter().map(Bytes::len).sum();
+                    if let Some(part) = walk.parts.took(cursor, &mut keys) {
                         // The next page is on its way while this one is dealt.
-                        self.ask(&mut connection, &cursor, *pages);
-                        if let Err(lost) = connection.send_some().await {
-                            self.again(&mut connection, (&mut cursor, &mut number), *pages, &lost)
-                                .await?;
+                        self.ask(&mut walk, part);
+                        if let Err(lost) = walk.connection.send_some().await {
+                            self.again(&mut walk, &lost).await?;
                         }
                     }
-                    let bytes = page.keys.iter().map(Bytes::len).sum();
-                    let Some(for_room) = self.deal(page.keys, (scan, &next)).await else {
+                    let Some(for_room) = self.deal(keys, (scan, &next)).await else {
                         return Ok(Ended::Early);
                     };
-                    pages.took(bytes, for_source, for_room);
-                    if last {
+                    walk.pages.took(bytes, for_source, for_room);
+                    if walk.parts.are_over() {
                         return Ok(Ended::Complete);
                     }
+                    continue;
                 }
-                Err(Missed::Lost(lost)) => {
-                    self.again(&mut connection, (&mut cursor, &mut number), *pages, &lost)
-                        .await?;
-                }
+                Err(Missed::Lost(lost)) => lost,
                 Err(Missed::Refused(error)) => match classify(error.as_bytes()) {
                     Class::Transient => {
                         let side = self.link.endpoint().side;
                         self.common.context.stats.erred(side, Class::Transient);
-                        let lost = Lost::Io(std::io::Error::other(error));
-                        self.again(&mut connection, (&mut cursor, &mut number), *pages, &lost)
-                            .await?;
+                        Lost::Io(std::io::Error::other(error))
                     }
-                    _ => return Err(self.link.unusable(&format!("SCAN: {error}"))),
+                    _ => {
+                        let Some(next) = walk.parts.refused() else {
+                            return Err(self.link.unusable(&format!("SCAN: {error}")));
+                        };
+                        if let Some(part) = next {
+                            self.ask(&mut walk, part);
+                        }
+                        continue;
+                    }
                 },
-            }
+            };
+            self.again(&mut walk, &lost).await?;
         }
     }
 
-    fn ask(&self, connection: &mut Connection, cursor: &[u8], pages: Pages) {
+    /// Asks for the next page of every part that is not over.
+    fn ask_again(&self, walk: &mut Walk) {
+        for part in walk.parts.ask_again() {
+            self.ask(walk, part);
+        }
+    }
+
+    fn ask(&self, walk: &mut Walk, part: usize) {
+        let (cursor, count) = walk.parts.ask(part, self.count(walk.pages));
         let mut digits = itoa::Buffer::new();
         let mut words: Vec<&[u8]> = vec![b"SCAN", cursor];
         if self.common.sieve.pattern != b"*" {
@@ -173,11 +217,8 @@ impl NodeScan {
         if let Some(kind) = &self.common.sieve.kind {
             words.extend([b"TYPE".as_slice(), kind.as_bytes()]);
         }
-        words.extend([
-            b"COUNT".as_slice(),
-            digits.format(self.count(pages)).as_bytes(),
-        ]);
-        connection.outgoing().words(&words);
+        words.extend([b"COUNT".as_slice(), digits.format(count).as_bytes()]);
+        walk.connection.outgoing().words(&words);
     }
 
     /// COUNT: under `--source-cpu` a page is one that nobody else waits for long; under `--rate` a page is a tenth of a second's keys, so that no second sees more than its share.
@@ -239,30 +280,24 @@ impl NodeScan {
         }
     }
 
-    /// Goes on after a lost connection: from the same cursor on the same server, from the start on another.
-    async fn again(
-        &mut self,
-        connection: &mut Connection,
-        (cursor, number): (&mut Vec<u8>, &mut u64),
-        pages: Pages,
-        lost: &Lost,
-    ) -> Result<(), RunError> {
-        *connection = self.link.reopen(lost).await?;
+    /// Goes on after a lost connection: from the same cursors on the same server, from the start on another.
+    async fn again(&mut self, walk: &mut Walk, lost: &Lost) -> Result<(), RunError> {
+        walk.connection = self.link.reopen(lost).await?;
         self.common.context.stats.retried(1);
-        let now = run_id(connection).await;
+        let now = run_id(&mut walk.connection).await;
         if self.run_id.is_none() || now != self.run_id {
             // A cursor is a place in one server's own hash table.
             warn!(
                 "the {} was restarted or replaced: its keys are scanned again from the start",
                 self.link.endpoint().side
             );
-            *cursor = b"0".to_vec();
+            walk.parts.restart();
             if let Some(track) = &self.common.track {
-                *number = track.restart(*number, now.as_deref(), &self.own);
+                walk.number = track.restart(walk.number, now.as_deref(), &self.own);
             }
             self.run_id = now;
         }
-        self.ask(connection, cursor, pages);
+        self.ask_again(walk);
         Ok(())
     }
 

@@ -1,8 +1,8 @@
 //! How many keys a SCAN is asked for: over a long way more, while the lanes wait for keys.
 //!
-//! The next page is asked for with the cursor that the last one has brought, so no more than one is under way: a way of 100 ms
-//! lets ten pages a second through. A page is also what everybody else at the source waits for, so it grows only as far as
-//! the lanes need it, and shrinks again when they do not.
+//! The next page is asked for with the cursor that the last one has brought, so of one scan no more than one is under way: a way of
+//! 100 ms lets ten pages a second through. A page is also what everybody else at the source waits for, so it grows only as
+//! far as the lanes need it, and shrinks again when they do not.
 
 use std::time::Duration;
 
@@ -15,7 +15,20 @@ const MOST: u64 = 20_000;
 /// A page with more bytes than this does not grow, and one with twice as many shrinks.
 const ROOMY: usize = 1 << 20;
 /// Keys a second that the pages are to let through.
-const WANTED: f64 = 200_000.0;
+const WANTED: f64 = 600_000.0;
+
+/// Keys that are to be under way over a way of this length.
+pub(super) fn needed(round_trip: Option<Duration>) -> u64 {
+    let way = round_trip.unwrap_or_default().as_secs_f64();
+    // Under a way of a minute: far from what a number of keys can be.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a count of keys, positive"
+    )]
+    let keys = (way.min(60.0) * WANTED) as u64;
+    keys
+}
 
 /// COUNT of a scan.
 #[derive(Debug, Clone, Copy)]
@@ -23,31 +36,29 @@ pub(super) struct Pages {
     now: u64,
     least: u64,
     most: u64,
+    /// One of several that are under way, and no longer than it is to be: it stays so while the lanes are busy.
+    short: bool,
 }
 
 impl Pages {
-    /// As told, or fitting a way of this length.
-    pub(super) fn new(told: Auto<u32>, round_trip: Option<Duration>) -> Self {
+    /// As told, or fitting a way of this length, where so many are under way at once.
+    pub(super) fn new(told: Auto<u32>, round_trip: Option<Duration>, parts: u64) -> Self {
         if let Auto::Fixed(told) = told {
             let told = u64::from(told);
             return Self {
                 now: told,
                 least: told,
                 most: told,
+                short: false,
             };
         }
-        let way = round_trip.unwrap_or_default().as_secs_f64();
-        // Under a way of a minute: far from what a number of keys can be.
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a count of keys, positive"
-        )]
-        let fitting = (way.min(60.0) * WANTED) as u64;
+        let most = (needed(round_trip) / parts).clamp(LEAST, MOST);
+        let short = parts > 1;
         Self {
-            now: LEAST,
+            now: if short { most } else { LEAST },
             least: LEAST,
-            most: fitting.clamp(LEAST, MOST),
+            most,
+            short,
         }
     }
 
@@ -58,9 +69,9 @@ impl Pages {
 
     /// A page of so many bytes was waited for so long, and then its keys for room in the lanes.
     pub(super) fn took(&mut self, bytes: usize, for_source: Duration, for_room: Duration) {
-        if for_room < for_source / 4 && bytes < ROOMY {
+        if (self.short || for_room < for_source / 4) && bytes < ROOMY {
             self.now = (self.now * 2).min(self.most);
-        } else if for_room > for_source || bytes > 2 * ROOMY {
+        } else if (!self.short && for_room > for_source) || bytes > 2 * ROOMY {
             self.now = (self.now / 2).max(self.least);
         }
     }
@@ -78,7 +89,7 @@ mod tests {
 
     #[test]
     fn pages_of_a_far_source_grow_while_the_lanes_wait_and_shrink_when_they_do_not() {
-        let mut pages = Pages::new(Auto::Measured, FAR);
+        let mut pages = Pages::new(Auto::Measured, FAR, 1);
         assert_eq!(pages.count(), LEAST);
         for _ in 0..10 {
             pages.took(1000, millis(100), millis(0));
@@ -96,8 +107,8 @@ mod tests {
 
     #[test]
     fn pages_of_a_near_source_and_those_that_were_told_stay_as_they_are() {
-        let near = Pages::new(Auto::Measured, Some(Duration::from_micros(300)));
-        let told = Pages::new(Auto::Fixed(70_000), FAR);
+        let near = Pages::new(Auto::Measured, Some(Duration::from_micros(300)), 1);
+        let told = Pages::new(Auto::Fixed(70_000), FAR, 1);
         for (mut pages, count) in [(near, LEAST), (told, 70_000)] {
             pages.took(1000, millis(100), millis(0));
             assert_eq!(pages.count(), count);
