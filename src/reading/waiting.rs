@@ -26,6 +26,8 @@ impl Limits {
     }
 }
 
+/// Full batches that go before the keys of a pile that does not fill.
+const PATIENCE: u32 = 16;
 /// What a key that is tried again is taken for.
 const RETRY_BYTES: usize = 64 * 1024;
 
@@ -33,11 +35,14 @@ const RETRY_BYTES: usize = 64 * 1024;
 struct Pile {
     keys: Vec<Key>,
     bytes: usize,
+    /// Batches of others that went while these keys waited.
+    passed: u32,
 }
 
 impl Pile {
     fn take(&mut self, road: Road) -> Batch {
         let bytes = std::mem::take(&mut self.bytes);
+        self.passed = 0;
         Batch::new(road, std::mem::take(&mut self.keys), bytes)
     }
 }
@@ -164,8 +169,24 @@ impl Waiting {
         self.ready.push_front(batch);
     }
 
-    /// The next batch: a full one, or where `partial` is wanted the fullest there is.
+    /// The next batch: a full one or one that has waited long, or where `partial` is wanted the fullest there is.
     pub(crate) fn next(&mut self, partial: bool) -> Option<Batch> {
+        let batch = self.pick(partial)?;
+        for (_, pile) in self.piles() {
+            pile.passed += u32::from(!pile.keys.is_empty());
+        }
+        Some(batch)
+    }
+
+    fn pick(&mut self, partial: bool) -> Option<Batch> {
+        let mut due = self
+            .piles()
+            .into_iter()
+            .filter(|(_, pile)| pile.passed >= PATIENCE);
+        if let Some((road, pile)) = due.next() {
+            return Some(pile.take(road));
+        }
+        drop(due);
         if let Some(batch) = self.ready.pop_front() {
             self.ready_keys -= batch.keys.len();
             return Some(batch);
@@ -174,14 +195,7 @@ impl Waiting {
         let is_full = |road: Road, pile: &Pile| {
             pile.keys.len() >= limits.of(road) || pile.bytes >= limits.bytes
         };
-        // First what was looked at: the source has it in its cache.
-        let mut piles = [
-            (Road::Payloads, &mut self.payloads),
-            (Road::Weigh, &mut self.weigh),
-            (Road::Inspect, &mut self.inspect),
-            (Road::Doubts, &mut self.doubts),
-            (Road::Texts, &mut self.texts),
-        ];
+        let mut piles = self.piles();
         if let Some((road, pile)) = piles.iter_mut().find(|(road, pile)| is_full(*road, pile)) {
             return Some(pile.take(*road));
         }
@@ -189,16 +203,20 @@ impl Waiting {
         (partial && !pile.keys.is_empty()).then(|| pile.take(road))
     }
 
+    /// First what was looked at: the source has it in its cache.
+    fn piles(&mut self) -> [(Road, &mut Pile); 5] {
+        [
+            (Road::Payloads, &mut self.payloads),
+            (Road::Weigh, &mut self.weigh),
+            (Road::Inspect, &mut self.inspect),
+            (Road::Doubts, &mut self.doubts),
+            (Road::Texts, &mut self.texts),
+        ]
+    }
+
     /// Everything, for a lane that has no hope left.
     pub(crate) fn drain(&mut self) -> Vec<Key> {
-        let piles = [
-            (Road::Inspect, &mut self.inspect),
-            (Road::Weigh, &mut self.weigh),
-            (Road::Texts, &mut self.texts),
-            (Road::Doubts, &mut self.doubts),
-            (Road::Payloads, &mut self.payloads),
-        ];
-        let rest = piles.into_iter().map(|(road, pile)| pile.take(road));
+        let rest = self.piles().map(|(road, pile)| pile.take(road));
         self.ready_keys = 0;
         let batches = self.ready.drain(..).chain(rest);
         let keys = batches.flat_map(|batch| batch.keys);
@@ -218,5 +236,32 @@ fn road(guess: Guess, carriage: Carriage) -> Road {
         // What is no string is not read by the lanes.
         Carriage::Struct => Road::Texts,
         Carriage::Auto | Carriage::Dump => Road::Payloads,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_few_keys_are_not_passed_for_ever() {
+        let mut waiting = Waiting::new(Limits {
+            keys: 10,
+            singly: 10,
+            bytes: 1 << 20,
+        });
+        let key = || Key::new("k".into(), b"k");
+        waiting.add(key(), Road::Inspect, 10);
+        let mut batches = 0;
+        loop {
+            while waiting.texts.keys.len() < 10 {
+                waiting.add(key(), Road::Texts, 10);
+            }
+            batches += 1;
+            if waiting.next(false).expect("a batch").road == Road::Inspect {
+                break;
+            }
+        }
+        assert!(batches < 20, "{batches}");
     }
 }

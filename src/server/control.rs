@@ -15,7 +15,7 @@ use crate::wire::connect;
 
 /// Looks at a near server.
 const LOOKS: u32 = 3;
-/// Over a way of this length, one look says as much as three.
+/// Over a way of this length, by the handshake, one look says as much as three.
 const LONG_WAY: Duration = Duration::from_millis(20);
 
 /// What one round trip shows.
@@ -32,6 +32,8 @@ pub struct Look {
 /// An open control connection.
 pub struct Control {
     client: MultiplexedConnection,
+    /// One look says as much as more: the way is long.
+    far: bool,
     /// What moves the client's bytes; it ends with the connection.
     _driver: JoinSet<()>,
 }
@@ -39,7 +41,9 @@ pub struct Control {
 impl Control {
     /// Connects as the data plane does: same name, TLS, user, database.
     pub async fn open(endpoint: &Endpoint) -> Result<Self, ConnectError> {
-        let stream = connect(endpoint).await?.into_stream();
+        let connection = connect(endpoint).await?;
+        let far = connection.round_trip().is_some_and(|trip| trip > LONG_WAY);
+        let stream = connection.into_stream();
         // The handshake is done: the crate is told of nothing that it would do again.
         let settings = RedisConnectionInfo::default().set_skip_set_lib_name();
         let config =
@@ -51,6 +55,7 @@ impl Control {
         tasks.spawn(driver);
         Ok(Self {
             client,
+            far,
             _driver: tasks,
         })
     }
@@ -89,7 +94,7 @@ impl Control {
 
     /// The best of a few looks: the shortest round trip, and the clock by it.
     pub async fn looks(&mut self) -> Result<Look, RedisError> {
-        let first = self.look().await?;
+        let (first, _) = self.look_and(&[]).await?;
         self.looks_after(first).await
     }
 
@@ -97,19 +102,25 @@ impl Control {
     pub async fn looks_after(&mut self, first: Look) -> Result<Look, RedisError> {
         let mut best = first;
         for _ in 1..LOOKS {
-            if best.round_trip > LONG_WAY {
+            if self.far {
                 break;
             }
-            best.improve(self.look().await?);
+            best.improve(self.look_and(&[]).await?.0);
         }
         Ok(best)
     }
 
-    /// PING and TIME in one round trip.
-    pub async fn look(&mut self) -> Result<Look, RedisError> {
+    /// One look: PING and TIME, and in the same round trip these commands, whose answers come back.
+    pub async fn look_and(
+        &mut self,
+        more: &[Vec<&str>],
+    ) -> Result<(Look, Vec<Result<Value, RedisError>>), RedisError> {
+        let mut commands = vec![vec!["PING"], vec!["TIME"]];
+        commands.extend_from_slice(more);
         let (start, before) = (Instant::now(), clock::now());
-        let answers = self.all(&[vec!["PING"], vec!["TIME"]]).await?;
+        let mut answers = self.all(&commands).await?;
         let (round_trip, after) = (start.elapsed(), clock::now());
+        let rest = answers.split_off(answers.len().min(2));
         let [pong, time] = <[_; 2]>::try_from(answers).map_err(|_| {
             RedisError::from((redis::ErrorKind::UnexpectedReturnType, "PING, TIME"))
         })?;
@@ -129,11 +140,12 @@ impl Control {
             millis: seconds * 1000 + micros / 1000 - Millis::midpoint(before, after),
             doubt: (after - before + 1) / 2,
         });
-        Ok(Look {
+        let look = Look {
             not_ready,
             round_trip,
             offset,
-        })
+        };
+        Ok((look, rest))
     }
 }
 

@@ -56,14 +56,18 @@ pub async fn probe(
     let mut tries = 0;
     loop {
         tries += 1;
-        let (control, look) = when_ready(endpoint, patience).await?;
+        let (key, node) = (key(slot), slot.is_some());
+        let commands = together(needs, node);
+        let words: Vec<Vec<&str>> = commands.iter().map(|words| named(words, &key)).collect();
+        let (control, look, answers) = when_ready(endpoint, patience, &words).await?;
+        let owned = |words: &Vec<&str>| words.iter().map(|word| (*word).to_owned()).collect();
         let mut probe = Probe {
             control,
             endpoint,
-            key: key(slot),
-            node: slot.is_some(),
+            key,
+            node,
             denied: Vec::new(),
-            ahead: HashMap::new(),
+            ahead: commands.iter().map(owned).zip(answers).collect(),
             broke: false,
         };
         match probe.learn(needs, look).await {
@@ -74,20 +78,23 @@ pub async fn probe(
     }
 }
 
-/// A connection to a server that answers PING, and what that showed.
-async fn when_ready(endpoint: &Endpoint, patience: Duration) -> Result<(Control, Look), RunError> {
+/// A connection to a server that answers PING, what that showed, and in the same round trip its answers to these commands.
+async fn when_ready(
+    endpoint: &Endpoint,
+    patience: Duration,
+    commands: &[Vec<&str>],
+) -> Result<(Control, Look, Vec<Result<Value, RedisError>>), RunError> {
     let start = Instant::now();
     let mut backoff = Backoff::default();
     let mut told = false;
     let mut closed = 0;
     loop {
         let why = match Control::open(endpoint).await {
-            Ok(mut control) => match control.look().await {
-                Ok(Look {
-                    not_ready: Some(why),
-                    ..
-                }) => why,
-                Ok(look) => return Ok((control, look)),
+            Ok(mut control) => match control.look_and(commands).await {
+                Ok((look, answers)) => match look.not_ready {
+                    Some(why) => why,
+                    None => return Ok((control, look, answers)),
+                },
                 Err(error) if closed + 1 >= CONNECTS => {
                     return Err(unusable(endpoint, error.to_string()));
                 }
@@ -123,6 +130,43 @@ async fn when_ready(endpoint: &Endpoint, patience: Duration) -> Result<(Control,
     }
 }
 
+/// What will be looked at, to be asked for at once: over a long way each round trip is felt.
+fn together(needs: Needs, node: bool) -> Vec<Vec<&'static str>> {
+    // A replica says MOVED of every key until it is told that it is only read.
+    let mut commands: Vec<Vec<&str>> = Vec::new();
+    if needs.replica && node {
+        commands.push(vec!["READONLY"]);
+    }
+    commands.extend([vec!["INFO"], vec!["DBSIZE"], vec!["PEXPIRETIME", KEY]]);
+    let mut add = |needed: bool, more: &[&[&'static str]]| {
+        if needed {
+            commands.extend(more.iter().map(|words| words.to_vec()));
+        }
+    };
+    add(needs.scans || needs.searches, &[&SCAN]);
+    add(needs.searches, &[&["EXISTS", KEY]]);
+    add(needs.scan_type, &[&SCAN_TYPE]);
+    add(needs.kinds, &[&["TYPE", KEY]]);
+    add(needs.memory || needs.weighs, &[&["MEMORY", "USAGE", KEY]]);
+    add(
+        needs.reads && (needs.dumps || needs.payloads),
+        &[&["DUMP", KEY]],
+    );
+    add(needs.reads && needs.texts, &[&["MGET", KEY]]);
+    add(needs.writes && needs.payloads, &[&RESTORE]);
+    add(needs.writes, &[&SET, &["DEL", KEY], &SET_UNTIL]);
+    add(needs.writes && needs.texts, &[&MSET]);
+    // After all that names a key, and to no node of a cluster: servers up to Redis 8.0 and Valkey 8.1 crash where a
+    // connection that has it on names a key of a slot that is on its way.
+    add(!node, &[&["CLIENT", "NO-TOUCH", "ON"]]);
+    // Last: who may not discard stays in it.
+    add(
+        needs.reads || needs.multi,
+        &[&["MULTI"], &["DISCARD"], &["EXEC"]],
+    );
+    commands
+}
+
 /// A name that no application uses, of this slot.
 pub(crate) fn key(slot: Option<u16>) -> String {
     let Some(slot) = slot else {
@@ -151,7 +195,6 @@ impl Probe<'_> {
     async fn learn(&mut self, needs: Needs, look: Look) -> Result<Profile, RunError> {
         let look = self.control.looks_after(look).await;
         let look = look.map_err(|error| self.broken(&error))?;
-        self.try_together(needs).await?;
         let mut unproven = Vec::new();
         let info = self.info(&mut unproven).await?;
         let is_cluster = info.is_set("cluster_enabled")
@@ -367,56 +410,6 @@ impl Probe<'_> {
                 Ok(None)
             }
         }
-    }
-
-    /// Asks at once for all that will be looked at: over a long way each round trip is felt.
-    async fn try_together(&mut self, needs: Needs) -> Result<(), RunError> {
-        // A replica says MOVED of every key until it is told that it is only read.
-        let mut commands: Vec<Vec<&str>> = Vec::new();
-        if needs.replica && self.node {
-            commands.push(vec!["READONLY"]);
-        }
-        commands.extend([vec!["INFO"], vec!["DBSIZE"], vec!["PEXPIRETIME", KEY]]);
-        let node = self.node;
-        let mut add = |needed: bool, more: &[&[&'static str]]| {
-            if needed {
-                commands.extend(more.iter().map(|words| words.to_vec()));
-            }
-        };
-        add(needs.scans || needs.searches, &[&SCAN]);
-        add(needs.searches, &[&["EXISTS", KEY]]);
-        add(needs.scan_type, &[&SCAN_TYPE]);
-        add(needs.kinds, &[&["TYPE", KEY]]);
-        add(needs.memory || needs.weighs, &[&["MEMORY", "USAGE", KEY]]);
-        add(
-            needs.reads && (needs.dumps || needs.payloads),
-            &[&["DUMP", KEY]],
-        );
-        add(needs.reads && needs.texts, &[&["MGET", KEY]]);
-        add(needs.writes && needs.payloads, &[&RESTORE]);
-        add(needs.writes, &[&SET, &["DEL", KEY], &SET_UNTIL]);
-        add(needs.writes && needs.texts, &[&MSET]);
-        // After all that names a key, and to no node of a cluster: servers up to Redis 8.0 and Valkey 8.1 crash where a
-        // connection that has it on names a key of a slot that is on its way.
-        add(!node, &[&["CLIENT", "NO-TOUCH", "ON"]]);
-        // Last: who may not discard stays in it.
-        add(
-            needs.reads || needs.multi,
-            &[&["MULTI"], &["DISCARD"], &["EXEC"]],
-        );
-        let named: Vec<Vec<&str>> = commands
-            .iter()
-            .map(|words| named(words, &self.key))
-            .collect();
-        let answers = match self.control.all(&named).await {
-            Ok(answers) => answers,
-            Err(error) => return Err(self.broken(&error)),
-        };
-        let words = commands
-            .iter()
-            .map(|words| words.iter().map(|word| (*word).to_owned()).collect());
-        self.ahead = words.zip(answers).collect();
-        Ok(())
     }
 
     /// What the server says to a command: asked before, or now.

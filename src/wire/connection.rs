@@ -253,32 +253,24 @@ impl Connection {
         self.identity.as_ref()
     }
 
-    /// How long the answer to a PING took when the connection was opened, where one was sent: the link's own time, and next to
-    /// nothing of the server's.
+    /// How long the first answer of the handshake took, where that was measured: the link's own time, and little of the
+    /// server's.
     #[must_use]
     pub fn round_trip(&self) -> Option<Duration> {
         self.round_trip
     }
 
-    /// PING, and in the same round trip what the server calls this connection, and these commands, whose answers say nothing.
-    /// The answer is PING's.
-    pub(super) async fn greet(&mut self, more: &[&[&[u8]]]) -> Result<Reply, Lost> {
-        self.outgoing.words(&[b"PING"]);
-        self.outgoing.words(&[b"CLIENT", b"INFO"]);
-        for words in more {
-            self.outgoing.words(words);
-        }
-        let asked = Instant::now();
-        let pong = self.reply().await?;
-        self.round_trip = Some(asked.elapsed());
-        self.identity = match self.reply().await? {
-            Reply::Bytes(info) => Identity::of(&String::from_utf8_lossy(&info)),
+    /// An answer of the handshake took so long; the first counts.
+    pub(super) fn answered_in(&mut self, round_trip: Duration) {
+        self.round_trip.get_or_insert(round_trip);
+    }
+
+    /// What the server calls this connection, as it answered CLIENT INFO.
+    pub(super) fn identify(&mut self, answer: &Reply) {
+        self.identity = match answer {
+            Reply::Bytes(info) => Identity::of(&String::from_utf8_lossy(info)),
             _ => None,
         };
-        for _ in more {
-            self.reply().await?;
-        }
-        Ok(pong)
     }
 
     /// Sends one command and waits for its reply. Nothing else may be in flight.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 use tokio::net::{TcpStream, UnixStream, lookup_host};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 
 use super::connection::{Connection, Reply};
@@ -18,12 +18,20 @@ use crate::error::{ConnectError, Lost};
 ///
 /// Names are resolved, sentinels and the password's source are asked each time: an endpoint moves, a token expires.
 pub async fn connect(endpoint: &Endpoint) -> Result<Connection, ConnectError> {
+    Ok(connect_and_say(endpoint, &[]).await?.0)
+}
+
+/// The same, and says more in the last round trip of the handshake: the answers come back.
+pub(super) async fn connect_and_say(
+    endpoint: &Endpoint,
+    more: &[&[&[u8]]],
+) -> Result<(Connection, Vec<Reply>), ConnectError> {
     let secret = secret::read(&endpoint.password).await?;
     match &endpoint.address {
-        Address::Tcp { host, port } => open(endpoint, host, *port, secret.as_deref()).await,
+        Address::Tcp { host, port } => open(endpoint, host, *port, secret.as_deref(), more).await,
         Address::Sentinel { nodes, master } => {
             let (host, port) = resolve_sentinel(endpoint, nodes, master).await?;
-            open(endpoint, &host, port, secret.as_deref()).await
+            open(endpoint, &host, port, secret.as_deref(), more).await
         }
         Address::Unix(path) => {
             let connecting = async {
@@ -32,7 +40,7 @@ pub async fn connect(endpoint: &Endpoint) -> Result<Connection, ConnectError> {
                     .map_err(ConnectError::Unreachable)
             };
             let stream = Stream::Unix(within(endpoint.connect_timeout, connecting).await?);
-            greet(endpoint, stream, secret.as_deref()).await
+            greet(endpoint, stream, secret.as_deref(), more).await
         }
     }
 }
@@ -42,9 +50,10 @@ async fn open(
     host: &str,
     port: u16,
     secret: Option<&str>,
-) -> Result<Connection, ConnectError> {
+    more: &[&[&[u8]]],
+) -> Result<(Connection, Vec<Reply>), ConnectError> {
     let stream = stream(endpoint, host, port).await?;
-    greet(endpoint, stream, secret).await
+    greet(endpoint, stream, secret, more).await
 }
 
 async fn within<T>(
@@ -155,16 +164,17 @@ async fn greet(
     endpoint: &Endpoint,
     stream: Stream,
     secret: Option<&str>,
-) -> Result<Connection, ConnectError> {
+    more: &[&[&[u8]]],
+) -> Result<(Connection, Vec<Reply>), ConnectError> {
     let plain = endpoint.tls.is_none();
     let mut connection = Connection::new(stream, endpoint.command_timeout);
     match within(
         endpoint.connect_timeout,
-        shake(endpoint, &mut connection, secret),
+        shake(endpoint, &mut connection, secret, more),
     )
     .await
     {
-        Ok(()) => Ok(connection),
+        Ok(answers) => Ok((connection, answers)),
         Err(ConnectError::NotRedis(what)) if plain => Err(ConnectError::NotRedis(format!(
             "{what}; if the port speaks TLS, use rediss:// or the TLS option"
         ))),
@@ -185,7 +195,8 @@ async fn shake(
     endpoint: &Endpoint,
     connection: &mut Connection,
     secret: Option<&str>,
-) -> Result<(), ConnectError> {
+    more: &[&[&[u8]]],
+) -> Result<Vec<Reply>, ConnectError> {
     // HELLO and what follows it leave together: over a long way each round trip is felt.
     let mut authenticated = secret.is_none();
     let hello = endpoint.resp != Resp::Two;
@@ -198,10 +209,13 @@ async fn shake(
         connection.outgoing().words(&words);
     }
     if hello || authenticated {
-        introduce(endpoint, connection);
+        introduce(endpoint, connection, more);
     }
+    let asked = Instant::now();
     if hello {
-        match connection.reply().await? {
+        let answer = connection.reply().await?;
+        connection.answered_in(asked.elapsed());
+        match answer {
             Reply::Error(error) if is_no_hello(&error) && endpoint.resp == Resp::Auto => {}
             Reply::Error(error) => return Err(refused(&error, endpoint, secret.is_some())),
             _ => {
@@ -211,25 +225,28 @@ async fn shake(
         }
     }
     if authenticated {
-        return introduced(endpoint, connection).await;
+        return introduced(endpoint, connection, more).await;
     }
     if hello {
         // Who is not known yet was not heard.
-        let _ = introduced(endpoint, connection).await;
+        let _ = introduced(endpoint, connection, more).await;
     }
     let secret = secret.unwrap_or_default();
     let mut words: Vec<&[u8]> = vec![b"AUTH"];
     words.extend(endpoint.user.iter().map(String::as_bytes));
     words.push(secret.as_bytes());
-    if let Reply::Error(error) = connection.request(&words).await? {
+    let asked = Instant::now();
+    let answer = connection.request(&words).await?;
+    connection.answered_in(asked.elapsed());
+    if let Reply::Error(error) = answer {
         return Err(refused(&error, endpoint, true));
     }
-    introduce(endpoint, connection);
-    introduced(endpoint, connection).await
+    introduce(endpoint, connection, more);
+    introduced(endpoint, connection, more).await
 }
 
-/// Encodes what follows on the question who it is: name and database.
-fn introduce(endpoint: &Endpoint, connection: &mut Connection) {
+/// Encodes what follows on the question who it is: name, database, and more.
+fn introduce(endpoint: &Endpoint, connection: &mut Connection, more: &[&[&[u8]]]) {
     let outgoing = connection.outgoing();
     if !endpoint.client_name.is_empty() {
         outgoing.words(&[b"CLIENT", b"SETNAME", endpoint.client_name.as_bytes()]);
@@ -238,18 +255,35 @@ fn introduce(endpoint: &Endpoint, connection: &mut Connection) {
         outgoing.words(&[b"SELECT", endpoint.database.to_string().as_bytes()]);
         outgoing.words(&[b"CLIENT", b"INFO"]);
     }
+    for words in more {
+        outgoing.words(words);
+    }
 }
 
 /// Takes the answers to that, all of them.
-async fn introduced(endpoint: &Endpoint, connection: &mut Connection) -> Result<(), ConnectError> {
+async fn introduced(
+    endpoint: &Endpoint,
+    connection: &mut Connection,
+    more: &[&[&[u8]]],
+) -> Result<Vec<Reply>, ConnectError> {
+    let asked = Instant::now();
     if !endpoint.client_name.is_empty() {
         // A name is a courtesy: a user without the right to give one still copies.
         connection.reply().await?;
+        connection.answered_in(asked.elapsed());
     }
-    if endpoint.database == 0 {
-        return Ok(());
+    if endpoint.database != 0 {
+        let (selected, info) = (connection.reply().await?, connection.reply().await?);
+        check_database(endpoint, selected, info)?;
     }
-    let (selected, info) = (connection.reply().await?, connection.reply().await?);
+    let mut answers = Vec::with_capacity(more.len());
+    for _ in more {
+        answers.push(connection.reply().await?);
+    }
+    Ok(answers)
+}
+
+fn check_database(endpoint: &Endpoint, selected: Reply, info: Reply) -> Result<(), ConnectError> {
     let database = endpoint.database.to_string();
     if let Reply::Error(error) = selected {
         return Err(ConnectError::Refused(format!(

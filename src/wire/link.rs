@@ -10,7 +10,7 @@ use tracing::{info, warn};
 
 use super::brake::Brake;
 use super::connection::{Connection, Reply};
-use super::dial::connect;
+use super::dial::connect_and_say;
 use crate::config::{Address, Endpoint};
 use crate::entry::Millis;
 use crate::error::{ConnectError, Lost, RunError};
@@ -215,18 +215,21 @@ impl Link {
     }
 
     async fn try_open(&self) -> Result<Connection, ConnectError> {
-        let mut connection = connect(&self.endpoint).await?;
-        let mut more: Vec<&[&[u8]]> = Vec::new();
+        let mut words: Vec<&[&[u8]]> = vec![&[b"PING"], &[b"CLIENT", b"INFO"]];
         if self.quiet_reads {
-            more.push(&[b"CLIENT", b"NO-TOUCH", b"ON"]);
+            words.push(&[b"CLIENT", b"NO-TOUCH", b"ON"]);
         }
         if self.replica {
-            more.push(&[b"READONLY"]);
+            words.push(&[b"READONLY"]);
         }
-        if let Reply::Error(error) = connection.greet(&more).await?
-            && !error.starts_with("NOPERM")
-        {
-            return Err(ConnectError::NotReady(error));
+        let (mut connection, answers) = connect_and_say(&self.endpoint, &words).await?;
+        if let [pong, info, ..] = answers.as_slice() {
+            if let Reply::Error(error) = pong
+                && !error.starts_with("NOPERM")
+            {
+                return Err(ConnectError::NotReady(error.clone()));
+            }
+            connection.identify(info);
         }
         if let Some(brake) = &self.brake {
             connection.brake(brake.clone());
