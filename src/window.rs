@@ -1,5 +1,5 @@
-//! How much is kept in flight on a connection: twice what the link and the server hold, by what was measured. Over a long way it
-//! is four times that at first, for as long as more in flight brings more through.
+//! How much is kept in flight on a connection: half as much again as the link and the server hold, by what was measured. Over a
+//! long way it is four times that at first, for as long as more in flight brings more through.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -20,7 +20,7 @@ const NEAR: f64 = 1e-3;
 const NEAR_MOST: usize = 800 * 1000;
 /// What is in flight, of what link and server hold by the rate so far: while that still rises, and after.
 const RISING: f64 = 4.0;
-const SETTLED: f64 = 2.0;
+const SETTLED: f64 = 1.5;
 /// The rate rises while a round trip brings so many times what the one before did.
 const RISES: f64 = 1.25;
 /// What a key counts for at least: its lookups and its share of a command cost the servers about as much as this many bytes.
@@ -235,7 +235,6 @@ mod tests {
         assert!(short <= NEAR_MOST / KEY, "{short}");
     }
 
-    /// Round trips of 100 ms until that many keys are in flight.
     #[tokio::test]
     async fn a_long_link_fills_in_a_few_round_trips() {
         let mut window = Window::new(Auto::Measured, 500);

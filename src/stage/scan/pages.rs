@@ -10,8 +10,9 @@ use crate::config::Auto;
 
 /// Keys of a page, at least: more are no faster near the source.
 const LEAST: u64 = 1000;
-/// And at most: a server is busy with them for some 15 ms.
+/// And at most: a server is busy with them for some 15 ms. Of several under way, each is shorter.
 const MOST: u64 = 20_000;
+const MOST_OF_SEVERAL: u64 = 5000;
 /// A page with more bytes than this does not grow, and one with twice as many shrinks.
 const ROOMY: usize = 1 << 20;
 /// Keys a second that the pages are to let through.
@@ -52,8 +53,9 @@ impl Pages {
                 short: false,
             };
         }
-        let most = (needed(round_trip) / parts).clamp(LEAST, MOST);
         let short = parts > 1;
+        let most = if short { MOST_OF_SEVERAL } else { MOST };
+        let most = (needed(round_trip) / parts).clamp(LEAST, most);
         Self {
             now: if short { most } else { LEAST },
             least: LEAST,

@@ -272,7 +272,7 @@ mod tests {
         mut page: impl FnMut(u32, &[u8], u64) -> (Vec<u8>, Vec<Bytes>),
     ) -> (Vec<Bytes>, u32) {
         let mut requests = VecDeque::new();
-        let mut ask = |parts: &mut Parts, part| {
+        let ask = |parts: &mut Parts, part| {
             let (cursor, count) = parts.ask(part, count);
             (cursor.to_owned(), count)
         };
