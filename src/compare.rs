@@ -258,6 +258,7 @@ fn places(session: &Session<'_>, names: Side) -> (Inlets<Vec<Key>>, Vec<Place>) 
 fn lanes(session: &Session<'_>, suspects: &Suspects) -> (Inlets<Vec<Key>>, Stages) {
     let mut stages = JoinSet::new();
     let (inlets, places) = places(session, Side::Source);
+    let cluster = session.source.is_cluster() || session.target.is_cluster();
     for (receiver, links) in places {
         if session.config.verification.depth == Depth::Full {
             let lane = FullLane::new(
@@ -268,6 +269,7 @@ fn lanes(session: &Session<'_>, suspects: &Suspects) -> (Inlets<Vec<Key>>, Stage
                 session.rename.clone(),
                 receiver,
                 suspects.clone(),
+                session.lanes.compare_twice && !cluster,
             );
             stages.spawn(lane.run());
         } else {

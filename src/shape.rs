@@ -40,6 +40,8 @@ struct Shape {
     uneven: bool,
     /// Of its last keys, those that are few long values that DUMP does not compress: one that is not counts for two.
     plain: u8,
+    /// And those whose payloads were not the same on both sides, which says nothing of a set's members: they have no order.
+    unlike: u8,
 }
 
 impl Shape {
@@ -58,6 +60,7 @@ impl Shape {
             known: true,
             even: self.weighed >= WEIGHED && !self.uneven,
             plain: self.plain >= PLAIN && self.largest < HELD,
+            unlike: self.unlike >= PLAIN,
         }
     }
 }
@@ -79,6 +82,8 @@ pub struct Guess {
     pub even: bool,
     /// Keys like it are few long values that DUMP does not compress.
     pub plain: bool,
+    /// Payloads of keys like it tell nothing: each has to be compared by its type's commands.
+    pub unlike: bool,
 }
 
 /// What was learnt of all shapes.
@@ -126,6 +131,7 @@ impl Shapes {
                     bytes: guess.bytes.saturating_mul(4),
                     even: false,
                     plain: false,
+                    unlike: false,
                     ..guess
                 }
             }
@@ -135,6 +141,7 @@ impl Shapes {
                 known: false,
                 even: false,
                 plain: false,
+                unlike: false,
             },
         }
     }
@@ -194,11 +201,15 @@ impl Shapes {
     pub fn learn_plain(&mut self, key: &Key, plain: bool) {
         let hash = shape_of(key);
         if let Some(known) = self.known(hash) {
-            known.plain = if plain {
-                known.plain.saturating_add(1)
-            } else {
-                known.plain.saturating_sub(2)
-            };
+            count(&mut known.plain, plain);
+        }
+    }
+
+    /// Whether a key that is no string turned out to have other payloads on both sides.
+    pub fn learn_unlike(&mut self, key: &Key, unlike: bool) {
+        let hash = shape_of(key);
+        if let Some(known) = self.known(hash) {
+            count(&mut known.unlike, unlike);
         }
     }
 
@@ -222,6 +233,15 @@ impl Shapes {
         }
         known.learn(text, len);
     }
+}
+
+/// One more is so, or one is not, which counts for two.
+fn count(seen: &mut u8, is_so: bool) {
+    *seen = if is_so {
+        seen.saturating_add(1)
+    } else {
+        seen.saturating_sub(2)
+    };
 }
 
 /// Looks at a key's name, once for all that is asked later.
@@ -283,7 +303,8 @@ mod tests {
                 bytes: UNKNOWN,
                 known: false,
                 even: false,
-                plain: false
+                plain: false,
+                unlike: false
             }
         );
         shapes.learn(&key(b"h:1"), false, 100);
@@ -294,7 +315,8 @@ mod tests {
                 bytes: 100,
                 known: true,
                 even: false,
-                plain: false
+                plain: false,
+                unlike: false
             }
         );
         assert_eq!(shapes.guess(&key(b"other:2")).bytes, UNKNOWN);
@@ -318,7 +340,8 @@ mod tests {
                 bytes: 400,
                 known: true,
                 even: false,
-                plain: false
+                plain: false,
+                unlike: false
             }
         );
     }

@@ -31,6 +31,8 @@ pub struct Lanes {
     pub write: usize,
     /// Lanes that compare, each on both sides.
     pub compare: usize,
+    /// Each of them may have another connection to each side.
+    pub compare_twice: bool,
 }
 
 impl Lanes {
@@ -48,15 +50,16 @@ impl Lanes {
         let listening = if config.live.is_some() { LISTENING } else { 0 };
         let flow = &config.flow;
         let beside = readers.saturating_sub(listening).max(1);
+        let compare = match flow.write_lanes {
+            Auto::Fixed(lanes) => lanes.max(1),
+            Auto::Measured => to_source.max(to_target),
+        };
+        let compare = compare.min(readers).min(writers);
         Self {
             read: count(flow.read_lanes, to_source, beside, "--read-threads"),
             write: count(flow.write_lanes, to_target, writers, "--threads"),
-            compare: match flow.write_lanes {
-                Auto::Fixed(lanes) => lanes.max(1),
-                Auto::Measured => to_source.max(to_target),
-            }
-            .min(readers)
-            .min(writers),
+            compare,
+            compare_twice: 2 * compare <= readers.min(writers),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Compares keys by existence, type and expiry: the source is asked first, the target for what the source holds.
 
+mod aside;
 mod extra;
 mod full;
 mod half;

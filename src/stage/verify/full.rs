@@ -8,12 +8,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::time::timeout;
 
+use super::aside::{Aside, Looks};
 use super::half::Half;
 use super::question::NO_EXPIRY;
 use super::sheet::{Look, Sheet};
 use super::{Suspect, Suspects, Terms, fail, is_astray};
 use crate::config::{Carriage, Side};
-use crate::entry::{Key, Millis};
+use crate::entry::Key;
 use crate::error::{Lost, RunError};
 use crate::queue::Receiver;
 use crate::reading::{
@@ -23,7 +24,7 @@ use crate::shape::Shapes;
 use crate::stage::Context;
 use crate::stats::Difference;
 use crate::transform::Rename;
-use crate::types::{self, Doubt, Verdict};
+use crate::types::{Doubt, Verdict};
 use crate::wire::{Connection, Link};
 
 /// Keys that are looked at by their types together: fewer would be more round trips for each.
@@ -43,16 +44,20 @@ pub struct FullLane {
     sheets: HashMap<u64, Sheet>,
     next: u64,
     doubts: Vec<Doubt>,
+    /// Where doubts are looked at while the lane goes on, if there are connections for it.
+    aside: Option<Aside>,
     open: bool,
 }
 
 enum Turn {
     Keys(Option<Vec<Key>>),
     Moved(Side, Result<(), Lost>),
+    Looked(Result<Vec<Verdict>, RunError>),
 }
 
 impl FullLane {
-    /// A lane that compares what comes from `input`. The dialects are the sides' own.
+    /// A lane that compares what comes from `input`. The dialects are the sides' own. `aside`: it may have another connection to each
+    /// side.
     #[must_use]
     pub fn new(
         context: Arc<Context>,
@@ -62,8 +67,9 @@ impl FullLane {
         rename: Arc<Rename>,
         input: Receiver<Vec<Key>>,
         suspects: Suspects,
+        aside: bool,
     ) -> Self {
-        let (keys, _) = batch_keys(&context.flow);
+        let (keys, singly) = batch_keys(&context.flow);
         let half = |side, link, dialect| Half::new(side, link, dialect, context.clone(), keys);
         Self {
             source: half(Side::Source, source, dialects.0),
@@ -75,13 +81,14 @@ impl FullLane {
             suspects,
             waiting: Waiting::new(Limits {
                 keys,
-                singly: keys,
+                singly,
                 bytes: BATCH_BYTES,
             }),
             shapes: Shapes::default(),
             sheets: HashMap::new(),
             next: 0,
             doubts: Vec::new(),
+            aside: aside.then(Aside::new),
             open: true,
         }
     }
@@ -104,8 +111,9 @@ impl FullLane {
         let sheets = self.sheets.drain().flat_map(|(_, sheet)| sheet.keys);
         self.suspects.lead_astray(sheets);
         self.suspects.lead_astray(self.waiting.drain());
-        let doubts = self.doubts.drain(..).map(|doubt| doubt.key);
-        self.suspects.lead_astray(doubts);
+        let aside = self.aside.as_mut().map(Aside::take_doubts);
+        let doubts = self.doubts.drain(..).chain(aside.into_iter().flatten());
+        self.suspects.lead_astray(doubts.map(|doubt| doubt.key));
         while let Some(keys) = self.input.receive().await {
             self.suspects.lead_astray(keys);
         }
@@ -134,22 +142,43 @@ impl FullLane {
             if self.source.may_go_on(&self.target) || self.target.may_go_on(&self.source) {
                 continue;
             }
-            if self.source.is_idle() && self.target.is_idle() {
-                let last = !self.open && self.waiting.len() == 0;
-                if self.doubts.len() >= DOUBTS || (last && !self.doubts.is_empty()) {
-                    self.settle_doubts(&mut source, &mut target).await?;
-                    continue;
+            let idle = self.source.is_idle() && self.target.is_idle();
+            let last = idle && !self.open && self.waiting.len() == 0;
+            if self.doubts.len() >= DOUBTS || (last && !self.doubts.is_empty()) {
+                let looks = self.looks();
+                match &mut self.aside {
+                    Some(aside) if !aside.is_busy() => {
+                        aside.start(std::mem::take(&mut self.doubts), looks);
+                        continue;
+                    }
+                    None if idle => {
+                        let doubts = std::mem::take(&mut self.doubts);
+                        match looks.look((source, target), &doubts).await {
+                            Ok((verdicts, ends)) => {
+                                (source, target) = ends;
+                                self.settle_doubts(doubts, Ok(verdicts))?;
+                            }
+                            Err(error) => return self.settle_doubts(doubts, Err(error)),
+                        }
+                        continue;
+                    }
+                    _ => {}
                 }
-                if last {
-                    return Ok(());
-                }
-                if self.waiting.len() > 0 {
-                    continue;
-                }
+            }
+            let busy = self.aside.as_ref().is_some_and(Aside::is_busy);
+            if last && !busy {
+                return Ok(());
+            }
+            if idle && self.waiting.len() > 0 && self.may_ask() {
+                continue;
             }
             match self.wait(&mut source, &mut target).await {
                 Turn::Keys(Some(keys)) => self.take_in(keys),
                 Turn::Keys(None) => self.open = false,
+                Turn::Looked(verdicts) => {
+                    let doubts = self.aside.as_mut().map(Aside::take_doubts);
+                    self.settle_doubts(doubts.unwrap_or_default(), verdicts)?;
+                }
                 Turn::Moved(_, Ok(())) => {}
                 Turn::Moved(Side::Source, Err(lost)) => {
                     self.source.recover(&mut source, lost, retry).await?;
@@ -165,6 +194,12 @@ impl FullLane {
         let hungry = self.open && self.may_ask() && self.waiting.len() < self.waiting.limit();
         let (asked, told) = (self.source.listens(), self.target.listens());
         let limits = (source.limit(), target.limit());
+        let looked = async {
+            match &mut self.aside {
+                Some(aside) => aside.ended().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             keys = self.input.receive(), if hungry => Turn::Keys(keys),
             moved = timeout(limits.0, source.drive()), if asked => {
@@ -173,6 +208,15 @@ impl FullLane {
             moved = timeout(limits.1, target.drive()), if told => {
                 Turn::Moved(Side::Target, moved.unwrap_or(Err(Lost::Timeout(limits.1))))
             }
+            looked = looked => Turn::Looked(looked),
+        }
+    }
+
+    fn looks(&self) -> Looks {
+        Looks {
+            context: self.context.clone(),
+            terms: self.terms.clone(),
+            links: (self.source.link.clone(), self.target.link.clone()),
         }
     }
 
@@ -183,9 +227,20 @@ impl FullLane {
                 let bytes = key.name.len() + 64;
                 self.waiting.add(key, Road::Inspect, bytes);
             } else {
-                let guess = self.shapes.guess(&key);
-                self.waiting.add_guessed(key, guess, Carriage::Auto);
+                self.take_guessed(key);
             }
+        }
+    }
+
+    /// A key waits to be read; or to be looked at by its type where payloads of keys like it have told nothing. One in so many is
+    /// read nevertheless.
+    fn take_guessed(&mut self, key: Key) {
+        let guess = self.shapes.guess(&key);
+        if guess.unlike && !Shapes::is_sampled(&key) {
+            let bytes = usize::try_from(guess.bytes).unwrap_or(LONG);
+            self.doubt(key, None, bytes);
+        } else {
+            self.waiting.add_guessed(key, guess, Carriage::Auto);
         }
     }
 
@@ -298,8 +353,16 @@ impl FullLane {
                         ) =>
                 {
                     settled += 1;
+                    if !one.text {
+                        self.shapes.learn_unlike(&key, false);
+                    }
                 }
                 (one, other) => {
+                    if let (Look::Held(one), Look::Held(_)) = (&one, &other)
+                        && !one.text
+                    {
+                        self.shapes.learn_unlike(&key, true);
+                    }
                     let len = |look| match look {
                         Look::Held(held) => held.len,
                         _ => 0,
@@ -326,37 +389,23 @@ impl FullLane {
             } else if needs_type {
                 self.doubt(key, Some(&kind), 0);
             } else {
-                let guess = self.shapes.guess(&key);
-                self.waiting.add_guessed(key, guess, Carriage::Auto);
+                self.take_guessed(key);
             }
         }
         self.context.stats.compared(settled);
     }
 
-    /// Nothing is in flight: the doubts are looked at by their types' own commands.
-    async fn settle_doubts(
+    /// Doubts have been looked at by their types' own commands.
+    fn settle_doubts(
         &mut self,
-        source: &mut Connection,
-        target: &mut Connection,
+        doubts: Vec<Doubt>,
+        verdicts: Result<Vec<Verdict>, RunError>,
     ) -> Result<(), RunError> {
-        let retry = self.context.flow.read_retry;
-        let doubts: Vec<Doubt> = self.doubts.drain(..self.doubts.len().min(DOUBTS)).collect();
-        let budget = usize::try_from(self.context.flow.memory_budget).unwrap_or(usize::MAX);
-        let verdicts = loop {
-            let skew: Millis = self.target.link.skew() - self.source.link.skew();
-            let shift: Millis = self.context.clocks.shift() + skew;
-            match types::compare(source, target, &doubts, &self.terms.values, shift, budget).await {
-                Ok(verdicts) => break verdicts,
-                Err((side, lost)) => {
-                    let recovered = match side {
-                        Side::Source => self.source.recover(source, lost, retry).await,
-                        Side::Target => self.target.recover(target, lost, retry).await,
-                    };
-                    if let Err(error) = recovered {
-                        self.doubts.extend(doubts);
-                        return Err(error);
-                    }
-                }
+        let verdicts = match verdicts {
+            Ok(verdicts) => verdicts,
+            Err(error) => {
+                self.doubts.extend(doubts);
+                return Err(error);
             }
         };
         let mut suspects = Vec::new();
