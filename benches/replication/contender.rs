@@ -88,7 +88,9 @@ impl Contender {
         match self {
             Self::Riot | Self::Unweighed | Self::Dump => true,
             Self::Best | Self::Struct => data == Data::Mixed,
-            Self::Get | Self::Multi | Self::Mget => data != Data::Mixed,
+            // It loses the expiries.
+            Self::Mget => data != Data::Mixed && data != Data::Expiring100,
+            Self::Get | Self::Multi => data != Data::Mixed,
         }
     }
 
@@ -217,7 +219,7 @@ fn own_seconds(cost: &Cost) -> Option<f64> {
 /// Keys in a batch, batches under way and SCAN's COUNT with which the bare clients were fastest.
 fn tuned(data: Data) -> (usize, usize, usize) {
     match data {
-        Data::Strings100 => (500, 3, 1000),
+        Data::Strings100 | Data::Expiring100 => (500, 3, 1000),
         Data::Json1k | Data::Mixed => (200, 3, 1000),
         // A value is written while the cache still holds it: a sixth faster at the target than ten at a time.
         Data::Strings100k => (1, 16, 100),

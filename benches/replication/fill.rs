@@ -14,6 +14,8 @@ use crate::road::Road;
 pub(crate) enum Data {
     /// Strings of 100 bytes that do not compress.
     Strings100,
+    /// The same, and each expires, another second than most.
+    Expiring100,
     /// Strings of 1 KB, JSON, each another.
     Json1k,
     /// Strings of 100 KB that do not compress.
@@ -29,6 +31,7 @@ impl Data {
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Strings100 => "strings of 100 bytes",
+            Self::Expiring100 => "strings of 100 bytes that expire",
             Self::Json1k => "strings of 1 KB, JSON",
             Self::Strings100k => "strings of 100 KB",
             Self::Mixed => "all types",
@@ -56,6 +59,7 @@ pub(crate) fn fill(address: &str, data: Data, keys: u64) -> Result<u64> {
     for index in 0..keys {
         match data {
             Data::Strings100 => filler.string(&format!("key:{index:012}"), 100)?,
+            Data::Expiring100 => filler.expiring(&format!("key:{index:012}"), 100)?,
             Data::Strings100k => filler.string(&format!("blob:{index:08}"), 100 << 10)?,
             Data::Strings50m => filler.string(&format!("huge:{index:04}"), 50 << 20)?,
             Data::Json1k => filler.json(index)?,
@@ -152,6 +156,17 @@ impl Filler {
         self.start("SET");
         self.data(key.as_bytes());
         self.data(&value);
+        self.run()
+    }
+
+    fn expiring(&mut self, key: &str, length: usize) -> Result<()> {
+        let value = self.random_text(length);
+        let left = 86_400_000 + self.random.below(86_400_000);
+        self.start("SET");
+        self.data(key.as_bytes());
+        self.data(&value);
+        self.add(b"PX");
+        self.add(left.to_string().as_bytes());
         self.run()
     }
 

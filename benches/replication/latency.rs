@@ -26,53 +26,39 @@ struct Traveller {
     contender: Contender,
     words: &'static [&'static str],
     delayed: bool,
-    /// Not where the target is far.
-    source_only: bool,
 }
 
-/// Without a delay, with it. The bare client of a far source has pages of 50,000 keys: so has one riot.
-const TRAVELLERS: [Traveller; 6] = [
+/// Without a delay, with it. The bare client of a far source has pages of 50,000 keys.
+const TRAVELLERS: [Traveller; 5] = [
     Traveller {
         title: "riot, no delay",
         contender: Contender::Riot,
         words: &[],
         delayed: false,
-        source_only: false,
     },
     Traveller {
         title: "riot, 100 ms",
         contender: Contender::Riot,
         words: &[],
         delayed: true,
-        source_only: false,
-    },
-    Traveller {
-        title: "riot --scan-count 50000, 100 ms",
-        contender: Contender::Riot,
-        words: &["--scan-count", "50000"],
-        delayed: true,
-        source_only: true,
     },
     Traveller {
         title: "bare MULTI, MGET …, no delay",
         contender: Contender::Multi,
         words: &[],
         delayed: false,
-        source_only: false,
     },
     Traveller {
         title: "bare MULTI, MGET …, 100 ms",
         contender: Contender::Multi,
         words: &[],
         delayed: true,
-        source_only: false,
     },
     Traveller {
         title: "one batch of 500 at a time, 100 ms",
         contender: Contender::Multi,
         words: &["--lockstep", "--most", "20"],
         delayed: true,
-        source_only: false,
     },
 ];
 
@@ -112,7 +98,7 @@ fn measure(far: Far, source: &mut Server, target: &mut Server, options: &Options
     let mut rates: [Vec<f64>; TRAVELLERS.len()] = Default::default();
     let mut own_rates = rates.clone();
     for _ in 0..options.repetitions() {
-        for (place, traveller) in far.travellers() {
+        for (place, traveller) in TRAVELLERS.iter().enumerate() {
             let delay = if traveller.delayed {
                 DELAY
             } else {
@@ -142,7 +128,7 @@ fn measure(far: Far, source: &mut Server, target: &mut Server, options: &Options
         "keys/s by its own report",
         "of the same",
     ]);
-    for (place, traveller) in far.travellers() {
+    for (place, traveller) in TRAVELLERS.iter().enumerate() {
         let same = TRAVELLERS
             .iter()
             .position(|other| other.contender == traveller.contender && !other.delayed)
@@ -162,14 +148,6 @@ fn measure(far: Far, source: &mut Server, target: &mut Server, options: &Options
 }
 
 impl Far {
-    /// Those who take part, with their places.
-    fn travellers(self) -> impl Iterator<Item = (usize, &'static Traveller)> {
-        TRAVELLERS
-            .iter()
-            .enumerate()
-            .filter(move |(_, traveller)| self == Self::Source || !traveller.source_only)
-    }
-
     fn name(self) -> &'static str {
         match self {
             Self::Target => "target",

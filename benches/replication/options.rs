@@ -17,7 +17,7 @@ pub(crate) struct Options {
         long,
         value_enum,
         value_delimiter = ',',
-        default_value = "strings100,json1k,strings100k,mixed"
+        default_value = "strings100,expiring100,json1k,strings100k,mixed"
     )]
     pub(crate) data: Vec<Data>,
     /// What is measured.
@@ -119,7 +119,7 @@ impl Options {
     /// How many keys of this data.
     pub(crate) fn keys(&self, data: Data) -> u64 {
         let (short, full) = match data {
-            Data::Strings100 => (300_000, 1_000_000),
+            Data::Strings100 | Data::Expiring100 => (300_000, 1_000_000),
             Data::Json1k => (100_000, 300_000),
             Data::Strings100k => (2_000, 5_000),
             Data::Mixed => (60_000, 200_000),
