@@ -269,8 +269,8 @@ fn lanes(session: &Session<'_>, suspects: &Suspects) -> (Inlets<Vec<Key>>, Stage
                 session.rename.clone(),
                 receiver,
                 suspects.clone(),
-                session.lanes.compare_twice && !cluster,
             );
+            let lane = lane.looks_aside(session.lanes.compare_twice && !cluster);
             stages.spawn(lane.run());
         } else {
             let lane = VerifyLane::new(

@@ -290,6 +290,7 @@ mod tests {
         known: true,
         even: false,
         plain: false,
+        unlike: false,
     };
 
     /// A run whose link takes so many bytes a look, with strings of 1,000 bytes and payloads of `payload`.

@@ -105,7 +105,7 @@ impl Control {
             if self.far {
                 break;
             }
-            best.improve(self.look_and(&[]).await?.0);
+            best.improve(&self.look_and(&[]).await?.0);
         }
         Ok(best)
     }
@@ -150,7 +150,7 @@ impl Control {
 }
 
 impl Look {
-    fn improve(&mut self, other: Self) {
+    fn improve(&mut self, other: &Self) {
         self.round_trip = self.round_trip.min(other.round_trip);
         self.offset = match (self.offset, other.offset) {
             (Some(own), Some(other)) if own.doubt <= other.doubt => Some(own),

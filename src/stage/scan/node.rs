@@ -179,22 +179,20 @@ impl NodeScan {
                     continue;
                 }
                 Err(Missed::Lost(lost)) => lost,
-                Err(Missed::Refused(error)) => match classify(error.as_bytes()) {
-                    Class::Transient => {
-                        let side = self.link.endpoint().side;
-                        self.common.context.stats.erred(side, Class::Transient);
-                        Lost::Io(std::io::Error::other(error))
+                Err(Missed::Refused(error)) if classify(error.as_bytes()) == Class::Transient => {
+                    let side = self.link.endpoint().side;
+                    self.common.context.stats.erred(side, Class::Transient);
+                    Lost::Io(std::io::Error::other(error))
+                }
+                Err(Missed::Refused(error)) => {
+                    if !walk.parts.can_do_without() {
+                        return Err(self.link.unusable(&format!("SCAN: {error}")));
                     }
-                    _ => {
-                        let Some(next) = walk.parts.refused() else {
-                            return Err(self.link.unusable(&format!("SCAN: {error}")));
-                        };
-                        if let Some(part) = next {
-                            self.ask(&mut walk, part);
-                        }
-                        continue;
+                    if let Some(part) = walk.parts.refused() {
+                        self.ask(&mut walk, part);
                     }
-                },
+                    continue;
+                }
             };
             self.again(&mut walk, &lost).await?;
         }

@@ -26,7 +26,7 @@ const PAGES: u64 = 5;
 /// The parts, and what is asked of them.
 #[derive(Debug)]
 pub(super) struct Parts {
-    parts: Vec<Part>,
+    all: Vec<Part>,
     /// Whose pages are under way, in the order of their answers.
     asked: VecDeque<usize>,
     /// The keys that a part's first page named, with the part.
@@ -75,7 +75,7 @@ impl Parts {
             ..Part::at(0)
         };
         Self {
-            parts: vec![part],
+            all: vec![part],
             asked: VecDeque::new(),
             begun: HashMap::new(),
             keys: 0,
@@ -89,7 +89,7 @@ impl Parts {
                 .unwrap_or(0)
         });
         Self {
-            parts: starts.map(Part::at).collect(),
+            all: starts.map(Part::at).collect(),
             keys,
             ..Self::one(Vec::new())
         }
@@ -97,13 +97,13 @@ impl Parts {
 
     /// From the start again, on another server.
     pub(super) fn restart(&mut self) {
-        *self = Self::of(self.parts.len() as u64, self.keys);
+        *self = Self::of(self.all.len() as u64, self.keys);
     }
 
     /// Nothing is under way any more. The parts that are to be asked for.
     pub(super) fn ask_again(&mut self) -> Vec<usize> {
         self.asked.clear();
-        let open = self.parts.iter().enumerate();
+        let open = self.all.iter().enumerate();
         open.filter(|(_, part)| !part.over)
             .map(|(number, _)| number)
             .collect()
@@ -112,12 +112,14 @@ impl Parts {
     /// A page of this part is asked for: its cursor, and COUNT where `count` keys are wanted.
     pub(super) fn ask(&mut self, number: usize, count: u64) -> (&[u8], u64) {
         self.asked.push_back(number);
-        let end = self.parts.get(number + 1).map_or(0, |next| next.start);
-        let several = self.parts.len() > 1;
-        let part = &self.parts[number];
+        let end = self.all.get(number + 1).map_or(0, |next| next.start);
+        let several = self.all.len() > 1;
+        let Some(part) = self.all.get(number) else {
+            return (END, count);
+        };
         // The last page goes a little over the next part's beginning, not far, and not in two steps.
         let ahead = end.wrapping_sub(part.place);
-        let keys = u128::from(self.keys) * u128::from(ahead) >> u64::BITS;
+        let keys = (u128::from(self.keys) * u128::from(ahead)) >> u64::BITS;
         let last = u64::try_from(keys + keys / 16).unwrap_or(u64::MAX) + 100;
         let is_last = several && (part.place < end || end == 0) && last < count + count / 2;
         (&part.cursor, if is_last { last } else { count })
@@ -125,19 +127,19 @@ impl Parts {
 
     /// Every key was named.
     pub(super) fn are_over(&self) -> bool {
-        self.parts.iter().all(|part| part.over)
+        self.all.iter().all(|part| part.over)
     }
 
     /// The oldest page that was asked for was answered: the cursor after it, and its keys, of which those go that were taken
     /// in already. The part that is to be asked for next, if one is.
     pub(super) fn took(&mut self, cursor: Vec<u8>, keys: &mut Vec<Bytes>) -> Option<usize> {
         let number = self.asked.pop_front()?;
-        if self.parts.get(number).is_none_or(|part| part.over) {
+        if self.all.get(number).is_none_or(|part| part.over) {
             keys.clear();
             return None;
         }
         let mut met = false;
-        if self.parts.len() > 1 {
+        if self.all.len() > 1 {
             match self.enter(number, &cursor, keys) {
                 Ok(()) => met = self.meets(number, keys),
                 Err(why) if number == 0 => {
@@ -149,29 +151,30 @@ impl Parts {
                 }
             }
         }
-        let part = &mut self.parts[number];
+        let part = self.all.get_mut(number)?;
         part.begun = true;
         part.over = met || cursor == END;
         part.cursor = cursor;
         (!part.over).then_some(number)
     }
 
-    /// The oldest page that was asked for was refused. `None`: no scan is left. Otherwise the part that is to be asked for
-    /// next, if one is.
-    pub(super) fn refused(&mut self) -> Option<Option<usize>> {
-        if *self.asked.front()? == 0 {
+    /// Whether the oldest page that was asked for is of a part that can be left out: the first cannot.
+    pub(super) fn can_do_without(&self) -> bool {
+        self.asked.front().is_some_and(|number| *number != 0)
+    }
+
+    /// That page was refused. The part that is to be asked for next, if one is.
+    pub(super) fn refused(&mut self) -> Option<usize> {
+        let number = self.asked.pop_front()?;
+        if self.all.get(number).is_none_or(|part| part.over) {
             return None;
         }
-        let number = self.asked.pop_front()?;
-        if self.parts.get(number).is_none_or(|part| part.over) {
-            return Some(None);
-        }
-        Some(self.distrust("a cursor is refused"))
+        self.distrust("a cursor is refused")
     }
 
     /// A part goes on to this cursor, and keeps the keys that it begins with. Why that cannot be.
     fn enter(&mut self, number: usize, cursor: &[u8], keys: &[Bytes]) -> Result<(), &'static str> {
-        let part = &mut self.parts[number];
+        let part = self.all.get_mut(number).ok_or("a part is gone")?;
         part.place = match place(cursor) {
             _ if cursor == END => u64::MAX,
             Some(place) if place > part.place => place,
@@ -190,15 +193,17 @@ impl Parts {
 
     /// Whether a part has come to where a later one began. What that has taken in already is left out.
     fn meets(&self, number: usize, keys: &mut Vec<Bytes>) -> bool {
-        let place = self.parts[number].place;
+        let Some(place) = self.all.get(number).map(|part| part.place) else {
+            return false;
+        };
         let begins_before = |other: &Part| other.start <= place;
-        if !self.parts.get(number + 1).is_some_and(begins_before) {
+        if !self.all.get(number + 1).is_some_and(begins_before) {
             return false;
         }
         let mut met = false;
         keys.retain(|key| match self.begun.get(key) {
             Some(&other) if other != number => {
-                met |= other > number && begins_before(&self.parts[other]);
+                met |= other > number && self.all.get(other).is_some_and(begins_before);
                 false
             }
             _ => true,
@@ -209,9 +214,9 @@ impl Parts {
     /// The first part alone goes on, to the end. It comes back where it is not under way.
     fn distrust(&mut self, why: &str) -> Option<usize> {
         debug!("SCAN: {why}: one scan goes on alone");
-        self.parts.truncate(1);
+        self.all.truncate(1);
         self.begun.clear();
-        let first = &mut self.parts[0];
+        let first = self.all.first_mut()?;
         let met = first.over && first.cursor != END;
         first.over &= !met;
         met.then_some(0)
@@ -248,7 +253,11 @@ mod tests {
             let mut cursor: u64 = std::str::from_utf8(cursor).unwrap().parse().unwrap();
             let mut keys = Vec::new();
             loop {
-                keys.extend(self.buckets[(cursor & mask) as usize].iter().cloned());
+                keys.extend(
+                    self.buckets[usize::try_from(cursor & mask).unwrap()]
+                        .iter()
+                        .cloned(),
+                );
                 cursor |= !mask;
                 cursor = cursor.reverse_bits().wrapping_add(1).reverse_bits();
                 if cursor == 0 || keys.len() as u64 >= count {
@@ -339,7 +348,7 @@ mod tests {
             let mut parts = Parts::of(16, 40_000);
             let (found, _) = scan(&mut parts, 500, |_, cursor, count| {
                 let cursor: u64 = std::str::from_utf8(cursor).unwrap().parse().unwrap();
-                let known = cursor >= added && (cursor - added) % factor == 0;
+                let known = cursor >= added && (cursor - added).is_multiple_of(factor);
                 let from = if known { (cursor - added) / factor } else { 0 };
                 let from = usize::try_from(from).unwrap().min(all.len());
                 let end = (from + usize::try_from(count).unwrap()).min(all.len());

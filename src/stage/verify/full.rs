@@ -56,8 +56,7 @@ enum Turn {
 }
 
 impl FullLane {
-    /// A lane that compares what comes from `input`. The dialects are the sides' own. `aside`: it may have another connection to each
-    /// side.
+    /// A lane that compares what comes from `input`. The dialects are the sides' own.
     #[must_use]
     pub fn new(
         context: Arc<Context>,
@@ -67,7 +66,6 @@ impl FullLane {
         rename: Arc<Rename>,
         input: Receiver<Vec<Key>>,
         suspects: Suspects,
-        aside: bool,
     ) -> Self {
         let (keys, singly) = batch_keys(&context.flow);
         let half = |side, link, dialect| Half::new(side, link, dialect, context.clone(), keys);
@@ -88,9 +86,16 @@ impl FullLane {
             sheets: HashMap::new(),
             next: 0,
             doubts: Vec::new(),
-            aside: aside.then(Aside::new),
+            aside: None,
             open: true,
         }
+    }
+
+    /// Whether it may have another connection to each side: what is looked at by its type is looked at beside all else then.
+    #[must_use]
+    pub fn looks_aside(mut self, aside: bool) -> Self {
+        self.aside = aside.then(Aside::new);
+        self
     }
 
     /// Runs until the input is closed and everything is compared.
@@ -143,17 +148,17 @@ impl FullLane {
                 continue;
             }
             let idle = self.source.is_idle() && self.target.is_idle();
-            let last = idle && !self.open && self.waiting.len() == 0;
-            if self.doubts.len() >= DOUBTS || (last && !self.doubts.is_empty()) {
-                let looks = self.looks();
+            let all_asked = idle && !self.open && self.waiting.len() == 0;
+            if self.doubts.len() >= DOUBTS || (all_asked && !self.doubts.is_empty()) {
+                let ground = self.looks();
                 match &mut self.aside {
                     Some(aside) if !aside.is_busy() => {
-                        aside.start(std::mem::take(&mut self.doubts), looks);
+                        aside.start(std::mem::take(&mut self.doubts), ground);
                         continue;
                     }
                     None if idle => {
                         let doubts = std::mem::take(&mut self.doubts);
-                        match looks.look((source, target), &doubts).await {
+                        match ground.look((source, target), &doubts).await {
                             Ok((verdicts, ends)) => {
                                 (source, target) = ends;
                                 self.settle_doubts(doubts, Ok(verdicts))?;
@@ -166,7 +171,7 @@ impl FullLane {
                 }
             }
             let busy = self.aside.as_ref().is_some_and(Aside::is_busy);
-            if last && !busy {
+            if all_asked && !busy {
                 return Ok(());
             }
             if idle && self.waiting.len() > 0 && self.may_ask() {
@@ -194,7 +199,7 @@ impl FullLane {
         let hungry = self.open && self.may_ask() && self.waiting.len() < self.waiting.limit();
         let (asked, told) = (self.source.listens(), self.target.listens());
         let limits = (source.limit(), target.limit());
-        let looked = async {
+        let verdicts = async {
             match &mut self.aside {
                 Some(aside) => aside.ended().await,
                 None => std::future::pending().await,
@@ -208,7 +213,7 @@ impl FullLane {
             moved = timeout(limits.1, target.drive()), if told => {
                 Turn::Moved(Side::Target, moved.unwrap_or(Err(Lost::Timeout(limits.1))))
             }
-            looked = looked => Turn::Looked(looked),
+            verdicts = verdicts => Turn::Looked(verdicts),
         }
     }
 
