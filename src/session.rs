@@ -438,6 +438,7 @@ impl<'a> Session<'a> {
 fn scanned(profile: &Profile) -> scan::Server {
     scan::Server {
         run_id: profile.run_id.clone(),
+        round_trip: Some(profile.round_trip),
         keys: profile.keys,
     }
 }

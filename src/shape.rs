@@ -60,7 +60,7 @@ impl Shape {
             known: true,
             even: self.weighed >= WEIGHED && !self.uneven,
             plain: self.plain >= PLAIN && self.largest < HELD,
-            unlike: self.unlike >= PLAIN,
+            unlike: self.unlike >= PLAIN && self.largest < HELD,
         }
     }
 }

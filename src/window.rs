@@ -1,5 +1,5 @@
-//! How much is kept in flight on a connection: half as much again as the link and the server hold, by what was measured. Over a
-//! long way it is four times that at first, for as long as more in flight brings more through.
+//! How much is kept in flight on a connection: twice what the link and the server hold, by what was measured. Over a long way it
+//! is three times that at first, for as long as more in flight brings more through.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -19,8 +19,8 @@ const NEAR: f64 = 1e-3;
 /// Most that is in flight to a near server: what a link of a gigabyte a second holds, and what the processor's cache does.
 const NEAR_MOST: usize = 800 * 1000;
 /// What is in flight, of what link and server hold by the rate so far: while that still rises, and after.
-const RISING: f64 = 4.0;
-const SETTLED: f64 = 1.5;
+const RISING: f64 = 3.0;
+const SETTLED: f64 = 2.0;
 /// The rate rises while a round trip brings so many times what the one before did.
 const RISES: f64 = 1.25;
 /// What a key counts for at least: its lookups and its share of a command cost the servers about as much as this many bytes.

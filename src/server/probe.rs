@@ -96,7 +96,7 @@ async fn when_ready(
                     None => return Ok((control, look, answers)),
                 },
                 Err(error) if closed + 1 >= CONNECTS => {
-                    return Err(unusable(endpoint, error.to_string()));
+                    return Err(unusable(endpoint, cut(&error)));
                 }
                 Err(_) => {
                     closed += 1;
@@ -451,17 +451,16 @@ impl Probe<'_> {
 
     fn broken(&mut self, error: &RedisError) -> RunError {
         self.broke = true;
-        unusable(
-            self.endpoint,
-            // The crate's words may be several lines.
-            format!(
-                "the connection broke while it was tried: {}; is something between that cuts it?",
-                error
-                    .to_string()
-                    .split_whitespace()
-                    .collect::<Vec<_>>()
-                    .join(" ")
-            ),
-        )
+        unusable(self.endpoint, cut(error))
     }
+}
+
+fn cut(error: &RedisError) -> String {
+    // The crate's words may be several lines.
+    let words = error.to_string();
+    let words: Vec<&str> = words.split_whitespace().collect();
+    format!(
+        "the connection broke while it was tried: {}; is something between that cuts it?",
+        words.join(" ")
+    )
 }

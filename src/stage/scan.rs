@@ -10,6 +10,7 @@ mod pages;
 mod parts;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
@@ -67,6 +68,8 @@ pub struct ScanStage {
 pub struct Server {
     /// Its own name for its process.
     pub run_id: Option<String>,
+    /// How far away it is.
+    pub round_trip: Option<Duration>,
     /// How many keys it has, about.
     pub keys: Option<u64>,
 }
@@ -174,6 +177,7 @@ impl ScanStage {
             let scan = NodeScan {
                 link: self.nodes.seed().clone(),
                 run_id: self.server.run_id.take(),
+                round_trip: self.server.round_trip,
                 keys: self.server.keys,
                 own: left.clone(),
                 slots: Some(left).filter(|slots| !slots.is_all()),
@@ -216,6 +220,7 @@ impl ScanStage {
                     common: self.common.clone(),
                     link: reader.link().clone(),
                     run_id: None,
+                    round_trip: None,
                     keys: None,
                     own: own.clone(),
                     slots: Some(left.clone()).filter(|left| !left.is_all()),

@@ -272,13 +272,18 @@ async fn introduced(
         connection.reply().await?;
         connection.answered_in(asked.elapsed());
     }
+    let mut database = None;
     if endpoint.database != 0 {
-        let (selected, info) = (connection.reply().await?, connection.reply().await?);
-        check_database(endpoint, selected, info)?;
+        database = Some((connection.reply().await?, connection.reply().await?));
     }
     let mut answers = Vec::with_capacity(more.len());
     for _ in more {
         answers.push(connection.reply().await?);
+        connection.answered_in(asked.elapsed());
+    }
+    // Now that no answer is left.
+    if let Some((selected, info)) = database {
+        check_database(endpoint, selected, info)?;
     }
     Ok(answers)
 }

@@ -50,6 +50,8 @@ pub(super) struct NodeScan {
     pub(super) link: Arc<Link>,
     /// The server's, where it is known.
     pub(super) run_id: Option<String>,
+    /// The round trip that the probe has measured.
+    pub(super) round_trip: Option<Duration>,
     /// How many keys it has, about, where it is known and none is of a cluster.
     pub(super) keys: Option<u64>,
     /// The slots that it is to have seen whole.
@@ -101,7 +103,9 @@ impl NodeScan {
         if done {
             return Ok((Ended::Complete, rest));
         }
-        let round_trip = connection.round_trip();
+        // Who checks passwords slowly is not far away.
+        let handshake = connection.round_trip();
+        let round_trip = self.round_trip.or(handshake).min(handshake);
         let number = self
             .may_divide()
             .map_or(1, |keys| parts::fitting(round_trip, keys));
@@ -190,6 +194,9 @@ impl NodeScan {
                     }
                     if let Some(part) = walk.parts.refused() {
                         self.ask(&mut walk, part);
+                    }
+                    if walk.parts.are_over() {
+                        return Ok(Ended::Complete);
                     }
                     continue;
                 }
@@ -295,6 +302,7 @@ impl NodeScan {
             }
             self.run_id = now;
         }
+        walk.parts.lost();
         self.ask_again(walk);
         Ok(())
     }

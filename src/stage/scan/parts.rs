@@ -20,6 +20,10 @@ const END: &[u8] = b"0";
 const MOST: u64 = 16;
 /// Keys of a page of a part, about: a server is busy with them for a few milliseconds.
 const PAGE: u64 = 3000;
+/// Keys of its first page, at most.
+const FIRST_PAGE: u64 = 1000;
+/// Connections in a row that may be lost before there is one scan alone.
+const LOST: u32 = 3;
 /// Pages of a part, at least: at each seam some keys are named twice.
 const PAGES: u64 = 5;
 
@@ -33,6 +37,8 @@ pub(super) struct Parts {
     begun: HashMap<Bytes, usize>,
     /// Keys of the whole table, about.
     keys: u64,
+    /// Connections that were lost in a row, with no page in between.
+    lost: u32,
 }
 
 #[derive(Debug)]
@@ -79,6 +85,7 @@ impl Parts {
             asked: VecDeque::new(),
             begun: HashMap::new(),
             keys: 0,
+            lost: 0,
         }
     }
 
@@ -98,6 +105,14 @@ impl Parts {
     /// From the start again, on another server.
     pub(super) fn restart(&mut self) {
         *self = Self::of(self.all.len() as u64, self.keys);
+    }
+
+    /// The connection is gone. Where none lasts, it may be that something between does not let so much be asked for at once.
+    pub(super) fn lost(&mut self) {
+        self.lost += 1;
+        if self.lost >= LOST && self.all.len() > 1 {
+            self.distrust("no connection lasts");
+        }
     }
 
     /// Nothing is under way any more. The parts that are to be asked for.
@@ -122,7 +137,13 @@ impl Parts {
         let keys = (u128::from(self.keys) * u128::from(ahead)) >> u64::BITS;
         let last = u64::try_from(keys + keys / 16).unwrap_or(u64::MAX) + 100;
         let is_last = several && (part.place < end || end == 0) && last < count + count / 2;
-        (&part.cursor, if is_last { last } else { count })
+        let count = match part.begun || !several {
+            true if is_last => last,
+            true => count,
+            // All parts begin at the same time, and the server goes through them in one piece.
+            false => count.min(FIRST_PAGE),
+        };
+        (&part.cursor, count)
     }
 
     /// Every key was named.
@@ -134,6 +155,7 @@ impl Parts {
     /// in already. The part that is to be asked for next, if one is.
     pub(super) fn took(&mut self, cursor: Vec<u8>, keys: &mut Vec<Bytes>) -> Option<usize> {
         let number = self.asked.pop_front()?;
+        self.lost = 0;
         if self.all.get(number).is_none_or(|part| part.over) {
             keys.clear();
             return None;
@@ -361,6 +383,46 @@ mod tests {
             });
             assert_eq!(distinct(&found), 40_000, "{factor}");
         }
+    }
+
+    #[test]
+    fn parts_that_are_refused_leave_one_scan_that_ends() {
+        for whole in [false, true] {
+            let table = Table::of(40_000, 16);
+            let mut parts = Parts::of(4, 40_000);
+            let count = |wanted| if whole { 100_000 } else { wanted };
+            let (mut found, mut asked) = (Vec::new(), VecDeque::from(parts.ask_again()));
+            let mut requests = VecDeque::new();
+            loop {
+                while let Some(part) = asked.pop_front() {
+                    let (cursor, wanted) = parts.ask(part, 500);
+                    requests.push_back((part, cursor.to_owned(), wanted));
+                }
+                let Some((part, cursor, wanted)) = requests.pop_front() else {
+                    break;
+                };
+                if part == 0 {
+                    let (next, mut keys) = table.scan(&cursor, count(wanted));
+                    asked.extend(parts.took(next, &mut keys));
+                    found.extend(keys);
+                } else {
+                    assert!(parts.can_do_without());
+                    asked.extend(parts.refused());
+                }
+            }
+            assert!(parts.are_over(), "{whole}");
+            assert_eq!(distinct(&found), 40_000, "{whole}");
+        }
+    }
+
+    #[test]
+    fn connections_that_do_not_last_leave_one_scan() {
+        let mut parts = Parts::of(16, 40_000);
+        for _ in 0..LOST {
+            assert_eq!(parts.ask_again().len(), 16);
+            parts.lost();
+        }
+        assert_eq!(parts.ask_again(), [0]);
     }
 
     #[test]

@@ -153,11 +153,13 @@ impl FullLane {
                 let ground = self.looks();
                 match &mut self.aside {
                     Some(aside) if !aside.is_busy() => {
-                        aside.start(std::mem::take(&mut self.doubts), ground);
+                        let doubts = self.doubts.drain(..self.doubts.len().min(DOUBTS));
+                        aside.start(doubts.collect(), ground);
                         continue;
                     }
                     None if idle => {
-                        let doubts = std::mem::take(&mut self.doubts);
+                        let doubts = self.doubts.drain(..self.doubts.len().min(DOUBTS));
+                        let doubts: Vec<Doubt> = doubts.collect();
                         match ground.look((source, target), &doubts).await {
                             Ok((verdicts, ends)) => {
                                 (source, target) = ends;
@@ -262,7 +264,10 @@ impl FullLane {
 
     fn fill(&mut self, source: &mut Connection, target: &mut Connection) {
         while self.may_ask() {
-            while self.open && self.waiting.len() < self.waiting.limit() {
+            while self.open
+                && self.waiting.len() < self.waiting.limit()
+                && self.doubts.len() < DOUBTS
+            {
                 let Some(keys) = self.input.try_receive() else {
                     break;
                 };
@@ -358,13 +363,13 @@ impl FullLane {
                         ) =>
                 {
                     settled += 1;
-                    if !one.text {
+                    if one.elements {
                         self.shapes.learn_unlike(&key, false);
                     }
                 }
                 (one, other) => {
                     if let (Look::Held(one), Look::Held(_)) = (&one, &other)
-                        && !one.text
+                        && one.elements
                     {
                         self.shapes.learn_unlike(&key, true);
                     }

@@ -4,7 +4,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::entry::{Key, Millis};
 use crate::reading::Road;
-use crate::reading::payload::has_field_expiries;
+use crate::reading::payload::{has_field_expiries, kind};
 
 /// What one side holds under a key.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub(super) struct Held {
     pub(super) expiry: Option<Millis>,
     /// The payload holds expiries of fields, on this side's clock.
     pub(super) field_expiries: bool,
+    /// It is of elements, whose number and memory are asked for before they are compared.
+    pub(super) elements: bool,
 }
 
 impl Held {
@@ -49,6 +51,7 @@ impl Held {
             len: value.len(),
             expiry,
             field_expiries: false,
+            elements: false,
         }
     }
 
@@ -68,6 +71,7 @@ impl Held {
             len: payload.len(),
             expiry,
             field_expiries: has_field_expiries(payload),
+            elements: kind(payload).is_some_and(|kind| kind != b"string" && kind != b"stream"),
         }
     }
 
