@@ -258,7 +258,6 @@ fn places(session: &Session<'_>, names: Side) -> (Inlets<Vec<Key>>, Vec<Place>) 
 fn lanes(session: &Session<'_>, suspects: &Suspects) -> (Inlets<Vec<Key>>, Stages) {
     let mut stages = JoinSet::new();
     let (inlets, places) = places(session, Side::Source);
-    let cluster = session.source.is_cluster() || session.target.is_cluster();
     for (receiver, links) in places {
         if session.config.verification.depth == Depth::Full {
             let lane = FullLane::new(
@@ -270,7 +269,7 @@ fn lanes(session: &Session<'_>, suspects: &Suspects) -> (Inlets<Vec<Key>>, Stage
                 receiver,
                 suspects.clone(),
             );
-            let lane = lane.looks_aside(session.lanes.compare_twice && !cluster);
+            let lane = lane.looks_aside(session.lanes.compare_twice);
             stages.spawn(lane.run());
         } else {
             let lane = VerifyLane::new(

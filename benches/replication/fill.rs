@@ -59,7 +59,9 @@ pub(crate) fn fill(address: &str, data: Data, keys: u64) -> Result<u64> {
     for index in 0..keys {
         match data {
             Data::Strings100 => filler.string(&format!("key:{index:012}"), 100)?,
-            Data::Expiring100 => filler.expiring(&format!("key:{index:012}"), 100)?,
+            Data::Expiring100 => {
+                filler.expiring(&format!("key:{index:012}"), 100, (86_400_000, 86_400_000))?;
+            }
             Data::Strings100k => filler.string(&format!("blob:{index:08}"), 100 << 10)?,
             Data::Strings50m => filler.string(&format!("huge:{index:04}"), 50 << 20)?,
             Data::Json1k => filler.json(index)?,
@@ -159,9 +161,10 @@ impl Filler {
         self.run()
     }
 
-    fn expiring(&mut self, key: &str, length: usize) -> Result<()> {
+    /// A string with at least so many milliseconds left to live, and fewer than so many more.
+    fn expiring(&mut self, key: &str, length: usize, (least, more): (u64, u64)) -> Result<()> {
         let value = self.random_text(length);
-        let left = 86_400_000 + self.random.below(86_400_000);
+        let left = least + self.random.below(more);
         self.start("SET");
         self.data(key.as_bytes());
         self.data(&value);
@@ -282,14 +285,8 @@ impl Filler {
                 self.string(&format!("{strings}page:{index}"), length)
             }
             6..12 => {
-                let value = self.random_text(64);
-                let left = 3_600_000 + self.random.below(30 * 86_400_000);
-                self.start("SET");
-                self.data(format!("{strings}session:{index}").as_bytes());
-                self.data(&value);
-                self.add(b"PX");
-                self.add(left.to_string().as_bytes());
-                self.run()
+                let key = format!("{strings}session:{index}");
+                self.expiring(&key, 64, (3_600_000, 30 * 86_400_000))
             }
             12..15 => {
                 const FIELDS: &[&str] = &[

@@ -179,14 +179,10 @@ impl Waiting {
     }
 
     fn pick(&mut self, partial: bool) -> Option<Batch> {
-        let mut due = self
-            .piles()
-            .into_iter()
-            .filter(|(_, pile)| pile.passed >= PATIENCE);
-        if let Some((road, pile)) = due.next() {
+        let is_due = |(_, pile): &(Road, &mut Pile)| pile.passed >= PATIENCE;
+        if let Some((road, pile)) = self.piles().into_iter().find(is_due) {
             return Some(pile.take(road));
         }
-        drop(due);
         if let Some(batch) = self.ready.pop_front() {
             self.ready_keys -= batch.keys.len();
             return Some(batch);

@@ -59,7 +59,8 @@ impl Lanes {
             read: count(flow.read_lanes, to_source, beside, "--read-threads"),
             write: count(flow.write_lanes, to_target, writers, "--threads"),
             compare,
-            compare_twice: 2 * compare <= beside.min(writers),
+            compare_twice: !(source.is_cluster || target.is_cluster)
+                && 2 * compare <= beside.min(writers),
         }
     }
 

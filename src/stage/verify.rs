@@ -461,14 +461,8 @@ impl Half {
         lost: Lost,
         retry: RetryLimit,
     ) -> Result<(), RunError> {
-        self.failed += 1;
-        if !retry.allows(self.failed) {
-            return Err(self
-                .link
-                .unusable(&format!("{lost} (tried {} times)", self.failed)));
-        }
         self.window.reset();
-        *connection = self.link.reopen(&lost).await?;
+        *connection = self.link.retry(&lost, &mut self.failed, retry).await?;
         self.window.is_as_far_as(connection.round_trip());
         for question in std::mem::take(&mut self.flying) {
             self.ask(question, connection);

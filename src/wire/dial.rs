@@ -213,9 +213,7 @@ async fn shake(
     }
     let asked = Instant::now();
     if hello {
-        let answer = connection.reply().await?;
-        connection.answered_in(asked.elapsed());
-        match answer {
+        match answer(connection, asked).await? {
             Reply::Error(error) if is_no_hello(&error) && endpoint.resp == Resp::Auto => {}
             Reply::Error(error) => return Err(refused(&error, endpoint, secret.is_some())),
             _ => {
@@ -235,14 +233,19 @@ async fn shake(
     let mut words: Vec<&[u8]> = vec![b"AUTH"];
     words.extend(endpoint.user.iter().map(String::as_bytes));
     words.push(secret.as_bytes());
-    let asked = Instant::now();
-    let answer = connection.request(&words).await?;
-    connection.answered_in(asked.elapsed());
-    if let Reply::Error(error) = answer {
+    connection.outgoing().words(&words);
+    if let Reply::Error(error) = answer(connection, Instant::now()).await? {
         return Err(refused(&error, endpoint, true));
     }
     introduce(endpoint, connection, more);
     introduced(endpoint, connection, more).await
+}
+
+/// The next answer of the handshake to what was asked then.
+async fn answer(connection: &mut Connection, asked: Instant) -> Result<Reply, Lost> {
+    let answer = connection.reply().await?;
+    connection.answered_in(asked.elapsed());
+    Ok(answer)
 }
 
 /// Encodes what follows on the question who it is: name, database, and more.
@@ -269,8 +272,7 @@ async fn introduced(
     let asked = Instant::now();
     if !endpoint.client_name.is_empty() {
         // A name is a courtesy: a user without the right to give one still copies.
-        connection.reply().await?;
-        connection.answered_in(asked.elapsed());
+        answer(connection, asked).await?;
     }
     let mut database = None;
     if endpoint.database != 0 {
@@ -278,8 +280,7 @@ async fn introduced(
     }
     let mut answers = Vec::with_capacity(more.len());
     for _ in more {
-        answers.push(connection.reply().await?);
-        connection.answered_in(asked.elapsed());
+        answers.push(answer(connection, asked).await?);
     }
     // Now that no answer is left.
     if let Some((selected, info)) = database {

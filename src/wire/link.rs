@@ -11,7 +11,7 @@ use tracing::{info, warn};
 use super::brake::Brake;
 use super::connection::{Connection, Reply};
 use super::dial::connect_and_say;
-use crate::config::{Address, Endpoint};
+use crate::config::{Address, Endpoint, RetryLimit};
 use crate::entry::Millis;
 use crate::error::{ConnectError, Lost, RunError};
 use crate::retry::Backoff;
@@ -170,6 +170,20 @@ impl Link {
         }
         self.stats.reconnected(self.endpoint.side);
         self.wait(&why.to_string()).await
+    }
+
+    /// The same, as often in a row as is allowed; `failed` counts.
+    pub async fn retry(
+        &self,
+        why: &Lost,
+        failed: &mut u32,
+        limit: RetryLimit,
+    ) -> Result<Connection, RunError> {
+        *failed += 1;
+        if !limit.allows(*failed) {
+            return Err(self.unusable(&format!("{why} (tried {failed} times)")));
+        }
+        self.reopen(why).await
     }
 
     async fn wait(&self, why: &str) -> Result<Connection, RunError> {

@@ -38,6 +38,7 @@ mod expiry;
 mod far;
 mod faults;
 mod flow;
+mod handshake;
 mod lanes;
 mod live;
 mod manual;

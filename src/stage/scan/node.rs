@@ -105,16 +105,14 @@ impl NodeScan {
         }
         // Who checks passwords slowly is not far away.
         let handshake = connection.round_trip();
-        let round_trip = self.round_trip.or(handshake).min(handshake);
-        let number = self
-            .may_divide()
-            .map_or(1, |keys| parts::fitting(round_trip, keys));
+        let round_trip = [self.round_trip, handshake].into_iter().flatten().min();
+        let parts = match self.may_divide() {
+            Some(keys) => Parts::of(parts::fitting(round_trip, keys), keys),
+            None => Parts::one(cursor),
+        };
         let walk = Walk {
-            parts: match self.keys {
-                Some(keys) if number > 1 => Parts::of(number, keys),
-                _ => Parts::one(cursor),
-            },
-            pages: Pages::new(self.common.sieve.count, round_trip, number),
+            pages: Pages::new(self.common.sieve.count, round_trip, parts.number()),
+            parts,
             number: scan,
             connection,
         };

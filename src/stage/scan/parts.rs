@@ -102,9 +102,14 @@ impl Parts {
         }
     }
 
+    /// How many they are.
+    pub(super) fn number(&self) -> u64 {
+        self.all.len() as u64
+    }
+
     /// From the start again, on another server.
     pub(super) fn restart(&mut self) {
-        *self = Self::of(self.all.len() as u64, self.keys);
+        *self = Self::of(self.number(), self.keys);
     }
 
     /// The connection is gone. Where none lasts, it may be that something between does not let so much be asked for at once.

@@ -26,7 +26,6 @@ pub(super) struct Aside {
 }
 
 /// What a look stands on.
-#[derive(Clone)]
 pub(super) struct Looks {
     pub(super) context: Arc<Context>,
     pub(super) terms: Terms,
@@ -50,7 +49,7 @@ impl Aside {
     }
 
     /// Begins to look at these.
-    pub(super) fn start(&mut self, doubts: Vec<Doubt>, looks: Looks) {
+    pub(super) fn start(&mut self, doubts: Vec<Doubt>, looks: Arc<Looks>) {
         self.doubts = Arc::new(doubts);
         let (doubts, ends) = (self.doubts.clone(), self.ends.take());
         self.running = Some(Box::pin(async move {
@@ -102,11 +101,7 @@ impl Looks {
                 Side::Source => (&self.links.0, &mut source),
                 Side::Target => (&self.links.1, &mut target),
             };
-            failed += 1;
-            if !retry.allows(failed) {
-                return Err(link.unusable(&format!("{lost} (tried {failed} times)")));
-            }
-            *end = link.reopen(&lost).await?;
+            *end = link.retry(&lost, &mut failed, retry).await?;
         }
     }
 }

@@ -33,7 +33,7 @@ const DOUBTS: usize = 500;
 /// One lane of the full comparison.
 pub struct FullLane {
     context: Arc<Context>,
-    terms: Terms,
+    looks: Arc<Looks>,
     rename: Arc<Rename>,
     input: Receiver<Vec<Key>>,
     suspects: Suspects,
@@ -68,12 +68,17 @@ impl FullLane {
         suspects: Suspects,
     ) -> Self {
         let (keys, singly) = batch_keys(&context.flow);
+        let looks = Looks {
+            context: context.clone(),
+            terms,
+            links: (source.clone(), target.clone()),
+        };
         let half = |side, link, dialect| Half::new(side, link, dialect, context.clone(), keys);
         Self {
             source: half(Side::Source, source, dialects.0),
             target: half(Side::Target, target, dialects.1),
             context,
-            terms,
+            looks: Arc::new(looks),
             rename,
             input,
             suspects,
@@ -149,28 +154,24 @@ impl FullLane {
             }
             let idle = self.source.is_idle() && self.target.is_idle();
             let all_asked = idle && !self.open && self.waiting.len() == 0;
-            if self.doubts.len() >= DOUBTS || (all_asked && !self.doubts.is_empty()) {
-                let ground = self.looks();
-                match &mut self.aside {
-                    Some(aside) if !aside.is_busy() => {
-                        let doubts = self.doubts.drain(..self.doubts.len().min(DOUBTS));
-                        aside.start(doubts.collect(), ground);
-                        continue;
-                    }
-                    None if idle => {
-                        let doubts = self.doubts.drain(..self.doubts.len().min(DOUBTS));
-                        let doubts: Vec<Doubt> = doubts.collect();
-                        match ground.look((source, target), &doubts).await {
-                            Ok((verdicts, ends)) => {
-                                (source, target) = ends;
-                                self.settle_doubts(doubts, Ok(verdicts))?;
-                            }
-                            Err(error) => return self.settle_doubts(doubts, Err(error)),
-                        }
-                        continue;
-                    }
-                    _ => {}
+            let free = self.aside.as_ref().map_or(idle, |aside| !aside.is_busy());
+            let enough = self.doubts.len() >= DOUBTS;
+            if free && (enough || (all_asked && !self.doubts.is_empty())) {
+                let some = self.doubts.len().min(DOUBTS);
+                let doubts: Vec<Doubt> = self.doubts.drain(..some).collect();
+                let looks = self.looks.clone();
+                if let Some(aside) = &mut self.aside {
+                    aside.start(doubts, looks);
+                    continue;
                 }
+                match looks.look((source, target), &doubts).await {
+                    Ok((verdicts, ends)) => {
+                        (source, target) = ends;
+                        self.settle_doubts(doubts, Ok(verdicts))?;
+                    }
+                    Err(error) => return self.settle_doubts(doubts, Err(error)),
+                }
+                continue;
             }
             let busy = self.aside.as_ref().is_some_and(Aside::is_busy);
             if all_asked && !busy {
@@ -216,14 +217,6 @@ impl FullLane {
                 Turn::Moved(Side::Target, moved.unwrap_or(Err(Lost::Timeout(limits.1))))
             }
             verdicts = verdicts => Turn::Looked(verdicts),
-        }
-    }
-
-    fn looks(&self) -> Looks {
-        Looks {
-            context: self.context.clone(),
-            terms: self.terms.clone(),
-            links: (self.source.link.clone(), self.target.link.clone()),
         }
     }
 
@@ -356,7 +349,7 @@ impl FullLane {
                 (Look::Held(one), Look::Held(other))
                     if one.is_same_value(&other)
                         && !(shift != 0 && one.field_expiries)
-                        && self.terms.values.same_expiry(
+                        && self.looks.terms.values.same_expiry(
                             one.expiry.unwrap_or(NO_EXPIRY),
                             other.expiry.unwrap_or(NO_EXPIRY),
                             shift,
@@ -394,7 +387,7 @@ impl FullLane {
         let needs_type = self.rename.needs_type();
         let mut settled = 0;
         for (key, (memory, kind)) in sheet.keys.into_iter().zip(sheet.source.inspected) {
-            if !self.terms.wants(&kind, memory.unwrap_or_default()) {
+            if !self.looks.terms.wants(&kind, memory.unwrap_or_default()) {
                 settled += 1;
             } else if needs_type {
                 self.doubt(key, Some(&kind), 0);

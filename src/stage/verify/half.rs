@@ -199,17 +199,11 @@ impl Half {
         lost: Lost,
         retry: RetryLimit,
     ) -> Result<(), RunError> {
-        self.failed += 1;
-        if !retry.allows(self.failed) {
-            return Err(self
-                .link
-                .unusable(&format!("{lost} (tried {} times)", self.failed)));
-        }
         self.window.reset();
         self.asked = 0;
         self.lease = None;
         self.stalled = false;
-        *connection = self.link.reopen(&lost).await?;
+        *connection = self.link.retry(&lost, &mut self.failed, retry).await?;
         self.window.is_as_far_as(connection.round_trip());
         for (number, batch) in std::mem::take(&mut self.flying) {
             self.ask(number, batch, connection);
