@@ -4,6 +4,7 @@ mod answer;
 mod batch;
 mod commands;
 mod dialect;
+mod held;
 pub(crate) mod payload;
 mod waiting;
 

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::answer::{Answer, Found, have_expiries, have_other_databases};
+use super::answer::{Answer, have_expiries, have_other_databases};
 use crate::entry::{Key, Millis};
 use crate::error::{Class, Lost, classify};
 use crate::wire::{Connection, Span, Token};
@@ -58,6 +58,8 @@ pub(super) enum Column {
     Payload,
     /// The expiry asked again.
     ExpiryAgain,
+    /// PEXPIRETIME, asked for behind the values of the same transaction.
+    ExpiryBehind,
 }
 
 /// Most commands that ask of one key before the next one has its turn.
@@ -71,7 +73,7 @@ pub(super) struct Run {
     /// Answers in all.
     pub(super) rows: usize,
     /// The first one's place in the batch.
-    base: usize,
+    pub(super) base: usize,
 }
 
 impl Run {
@@ -133,33 +135,37 @@ pub(crate) struct Batch {
     /// The node that answers does not have the slot yet: it must be asked for the key.
     pub(crate) asking: bool,
     pub(super) runs: Vec<Run>,
-    run: usize,
-    row: usize,
+    pub(super) run: usize,
+    pub(super) row: usize,
     pub(super) expiries: Vec<Millis>,
     kinds: Vec<Vec<u8>>,
+    /// Values that came before what tells whether they count.
     pub(super) held: Vec<Option<Span>>,
+    pub(super) held_bytes: usize,
+    /// Its values are longer than was predicted: they are not asked for before their expiries.
+    pub(super) unexpected: bool,
     /// What an expiry answer counts from: 0 where it is an instant already.
     pub(super) clock: Millis,
     pub(super) skew: Millis,
     /// Expiries that could not be told: nothing is written without.
-    unsure: Vec<usize>,
+    pub(super) unsure: Vec<usize>,
     /// Answers that one token completed together.
-    together: Vec<Answer>,
+    pub(super) together: Vec<Answer>,
     /// How the database's line in INFO begins.
     pub(super) keyspace: String,
     /// Expiries were not asked for.
     pub(super) presumes: bool,
     /// Other databases than the run's have keys.
     others: bool,
-    /// Keys have expiries though none were asked for.
-    void: bool,
+    /// Keys have expiries though none were asked for, or its values are too long to be held.
+    pub(super) void: bool,
     first_error: Option<String>,
     refusal: Option<String>,
 }
 
 /// Expiry answers: no key, no expiry.
-const NO_KEY: i64 = -2;
-const NO_EXPIRY: i64 = -1;
+pub(super) const NO_KEY: i64 = -2;
+pub(super) const NO_EXPIRY: i64 = -1;
 
 impl Batch {
     pub(crate) fn new(road: Road, keys: Vec<Key>, bytes: usize) -> Self {
@@ -179,6 +185,8 @@ impl Batch {
             expiries: Vec::new(),
             kinds: Vec::new(),
             held: Vec::new(),
+            held_bytes: 0,
+            unexpected: false,
             clock: 0,
             skew: 0,
             unsure: Vec::new(),
@@ -214,7 +222,7 @@ impl Batch {
         self.held.is_empty() && self.refusal.is_none() && !self.void
     }
 
-    /// Whether nothing of its answers counts, because keys have expiries: it must be read again with them.
+    /// Whether nothing of its answers counts, because keys have expiries or values are too long: it must be read again.
     pub(crate) fn is_void(&self) -> bool {
         self.void
     }
@@ -245,6 +253,7 @@ impl Batch {
         self.expiries.clear();
         self.kinds.clear();
         self.held.clear();
+        self.held_bytes = 0;
         self.unsure.clear();
         self.together.clear();
         self.void = false;
@@ -274,33 +283,6 @@ impl Batch {
             self.row = 0;
             self.run += 1;
         }
-    }
-
-    /// Takes the strings of an MGET that have come, one after the other.
-    pub(crate) fn take_texts(
-        &mut self,
-        connection: &mut Connection,
-        answers: &mut Vec<Answer>,
-    ) -> Result<(), Lost> {
-        let Some(run) = self.runs.get(self.run) else {
-            return Ok(());
-        };
-        let plain = !self.void && self.unsure.is_empty() && self.held.is_empty();
-        if !plain || !run.is(Column::Text) {
-            return Ok(());
-        }
-        let (rows, base) = (run.rows, run.base);
-        while self.row < rows
-            && let Some(span) = connection.bulk()?
-        {
-            answers.push(self.found(base + self.row, span));
-            self.row += 1;
-        }
-        if self.row >= rows {
-            self.row = 0;
-            self.run += 1;
-        }
-        Ok(())
     }
 
     /// Takes one token of the answer.
@@ -346,10 +328,13 @@ impl Batch {
                 Answer::Part
             }
             (Column::Text | Column::Single | Column::Payload, Token::Bulk(_) | Token::Nil)
+            | (Column::ExpiryBehind, Token::Integer(_))
                 if self.void =>
             {
                 Answer::Part
             }
+            (Column::Text, Token::Nil) if self.holds_for_order() => Answer::Part,
+            (Column::ExpiryBehind, Token::Integer(expiry)) => self.behind(row, expiry),
             (Column::Expiry, Token::Integer(expiry)) => {
                 self.expiries.push(expiry);
                 Answer::Part
@@ -438,6 +423,11 @@ impl Batch {
                 self.refusal = Some(text);
                 Answer::Part
             }
+            Column::ExpiryBehind => {
+                // Nothing is written whose expiry is not known.
+                self.refusal.get_or_insert(text);
+                Answer::Part
+            }
             Column::ExpiryAgain if elsewhere => self.torn(row),
             Column::ExpiryAgain => self.again(row, self.expiry(row)),
             Column::Opened | Column::Text => {
@@ -459,7 +449,7 @@ impl Batch {
         }
     }
 
-    fn expiry(&self, row: usize) -> Millis {
+    pub(super) fn expiry(&self, row: usize) -> Millis {
         self.expiries.get(row).copied().unwrap_or(NO_EXPIRY)
     }
 
@@ -467,59 +457,16 @@ impl Batch {
         if self.unsure.contains(&row) {
             return Answer::Torn(row);
         }
-        if let Some(held) = self.held.get_mut(row) {
-            *held = Some(span);
+        if row < self.held.len() {
+            self.hold(row, span);
             return Answer::Part;
         }
-        self.found(row, span)
-    }
-
-    fn found(&self, row: usize, span: Span) -> Answer {
-        Answer::Found(Found {
-            row,
-            span,
-            text: self.road.is_texts(),
-            expiry: self.instant(row),
-        })
-    }
-
-    /// What is held has no expiry, for certain.
-    fn release(&mut self) {
-        let held = std::mem::take(&mut self.held);
-        let spans = held.into_iter().enumerate();
-        self.together = spans
-            .filter_map(|(row, span)| Some(self.found(row, span?)))
-            .collect();
-    }
-
-    fn torn(&mut self, row: usize) -> Answer {
-        let held = self.held.get_mut(row).and_then(Option::take);
-        held.map_or(Answer::Part, |_| Answer::Torn(row))
+        self.found(row, span, self.expiry(row))
     }
 
     /// Answers that the last token completed, beside its own.
     pub(crate) fn take_together(&mut self) -> Vec<Answer> {
         std::mem::take(&mut self.together)
-    }
-
-    /// Without MULTI: the same expiry before and after makes it the value's.
-    fn again(&mut self, row: usize, again: Millis) -> Answer {
-        let before = self.expiry(row);
-        let Some(span) = self.held.get_mut(row).and_then(Option::take) else {
-            return Answer::Part;
-        };
-        // A PTTL falls while it is read.
-        let same = again == before
-            || (before >= 0 && again >= 0 && self.clock > 0 && (before - again).abs() < 1000);
-        if !same {
-            return Answer::Torn(row);
-        }
-        self.found(row, span)
-    }
-
-    fn instant(&self, row: usize) -> Option<Millis> {
-        let expiry = self.expiry(row);
-        (expiry >= 0).then(|| self.clock + expiry - self.skew)
     }
 
     fn end(&mut self) {

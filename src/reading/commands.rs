@@ -15,26 +15,23 @@ const USUAL_SAMPLES: u32 = 5;
 #[derive(Debug, Clone, Copy)]
 struct Question<'a> {
     column: Column,
-    /// The words before the key's name.
-    words: &'a [&'a [u8]],
-    /// Those after it.
+    /// The command's head and its words before the key's name, encoded.
+    front: &'a [u8],
+    /// The words after it.
     behind: &'a [&'a [u8]],
 }
 
 impl<'a> Question<'a> {
-    fn new(column: Column, words: &'a [&'a [u8]]) -> Self {
+    fn new(column: Column, front: &'a [u8]) -> Self {
         Self {
             column,
-            words,
+            front,
             behind: &[],
         }
     }
 
     fn encode(&self, name: &[u8], out: &mut Outgoing) {
-        out.command(self.words.len() + 1 + self.behind.len());
-        for word in self.words {
-            out.word(word);
-        }
+        out.encoded(self.front);
         out.word(name);
         for word in self.behind {
             out.word(word);
@@ -74,12 +71,16 @@ impl Batch {
         let told: &[&[u8]] = &[b"SAMPLES", number.unwrap_or_default().as_bytes()];
         let mut questions = Vec::new();
         if dialect.kinds && self.road == Road::Inspect {
-            questions.push(Question::new(Column::Kind, &[b"TYPE"]));
+            questions.push(Question::new(Column::Kind, b"*2\r\n$4\r\nTYPE\r\n"));
         }
         if let Some(samples) = dialect.memory {
-            questions.push(Question {
-                behind: if samples == USUAL_SAMPLES { &[] } else { told },
-                ..Question::new(Column::Memory, &[b"MEMORY", b"USAGE"])
+            questions.push(if samples == USUAL_SAMPLES {
+                Question::new(Column::Memory, b"*3\r\n$6\r\nMEMORY\r\n$5\r\nUSAGE\r\n")
+            } else {
+                Question {
+                    behind: told,
+                    ..Question::new(Column::Memory, b"*5\r\n$6\r\nMEMORY\r\n$5\r\nUSAGE\r\n")
+                }
             });
         }
         self.each(out, &questions, 0, self.keys.len());
@@ -87,10 +88,10 @@ impl Batch {
 
     fn encode_reads(&mut self, dialect: Dialect, out: &mut Outgoing) {
         let keys = self.keys.len();
-        let expiry: &[&[u8]] = if dialect.pexpiretime {
-            &[b"PEXPIRETIME"]
+        let expiry: &[u8] = if dialect.pexpiretime {
+            b"*2\r\n$11\r\nPEXPIRETIME\r\n"
         } else {
-            &[b"PTTL"]
+            b"*2\r\n$4\r\nPTTL\r\n"
         };
         let multi = dialect.multi && !dialect.cluster;
         let clock = !self.presumes && !dialect.pexpiretime && dialect.time;
@@ -113,19 +114,24 @@ impl Batch {
         if self.presumes || asks_databases {
             self.encode_keyspace(dialect, out);
         }
-        let before = (!self.presumes).then(|| Question::new(Column::Expiry, expiry));
-        let after = (!self.presumes && !multi).then(|| Question::new(Column::ExpiryAgain, expiry));
-        if !self.presumes {
+        let behind = multi && dialect.pexpiretime && self.road.is_texts() && self.may_hold();
+        let before = (!self.presumes && !behind).then(|| Question::new(Column::Expiry, expiry));
+        let after = match (self.presumes, multi) {
+            (true, _) => None,
+            (false, true) => behind.then(|| Question::new(Column::ExpiryBehind, expiry)),
+            (false, false) => Some(Question::new(Column::ExpiryAgain, expiry)),
+        };
+        if before.is_some() {
             self.expiries.reserve(keys);
         }
-        if !multi {
+        if !multi || after.is_some() {
             self.held = vec![None; keys];
         }
         if self.road.is_texts() {
             self.encode_texts(dialect, [before, after], out);
         } else {
-            let kind = kinds.then(|| Question::new(Column::Kind, &[b"TYPE"]));
-            let payload = Some(Question::new(Column::Payload, &[b"DUMP"]));
+            let kind = kinds.then(|| Question::new(Column::Kind, b"*2\r\n$4\r\nTYPE\r\n"));
+            let payload = Some(Question::new(Column::Payload, b"*2\r\n$4\r\nDUMP\r\n"));
             // A PTTL counts from TIME: within one transaction they come before what takes its time.
             let (first, before) = if multi && clock {
                 (before, None)
@@ -200,7 +206,7 @@ impl Batch {
         first: usize,
         count: usize,
     ) {
-        let single = Some(Question::new(Column::Single, &[b"GET"]));
+        let single = Some(Question::new(Column::Single, b"*2\r\n$3\r\nGET\r\n"));
         let questions = [before, single, after].into_iter().flatten();
         self.each(out, &questions.collect::<Vec<_>>(), first, count);
     }

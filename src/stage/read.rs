@@ -375,13 +375,18 @@ impl ReadLane {
             head.skip(&mut pipe.connection);
             if pipe.prepaid.is_none() {
                 head.take_texts(&mut pipe.connection, &mut pipe.answers)?;
+                head.take_expiries(&mut pipe.connection, &mut pipe.answers)?;
                 if head.is_done() {
                     continue;
                 }
             }
             let Some(token) = pipe.connection.token()? else {
-                let streaming = head.is_streaming();
                 let partial = pipe.connection.partial();
+                if head.is_given_up(partial, pipe.connection.is_crowded()) {
+                    pipe.connection.release();
+                    pipe.answers.clear();
+                }
+                let streaming = head.is_streaming();
                 if self.is_oversize(partial, head) {
                     pipe.oversize = true;
                     let why = "a string is larger than --big-key: it is read in chunks";

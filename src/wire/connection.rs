@@ -142,6 +142,11 @@ impl Connection {
         self.incoming.bulk()
     }
 
+    /// The next piece of a reply, if it is a number.
+    pub fn integer(&mut self) -> Result<Option<i64>, Lost> {
+        self.incoming.integer()
+    }
+
     /// Takes up to `most` replies that are all `same`, and counts them.
     pub fn skip(&mut self, same: &[u8], most: usize) -> usize {
         self.incoming.skip(same, most)

@@ -101,13 +101,7 @@ impl Incoming {
         };
         match kind {
             b'$' => self.value(),
-            b':' => {
-                let Some((number, bytes)) = self.prefix()? else {
-                    return Ok(None);
-                };
-                self.position += bytes;
-                Ok(Some(Token::Integer(number)))
-            }
+            b':' => Ok(self.integer()?.map(Token::Integer)),
             b'*' | b'~' | b'>' => self.header(1),
             b'%' => self.header(2),
             b'+' => Ok(self.line()),
@@ -140,6 +134,18 @@ impl Incoming {
             Some(Token::Bulk(span)) => Ok(Some(span)),
             _ => Ok(None),
         }
+    }
+
+    /// The next token, if it is a number.
+    pub(crate) fn integer(&mut self) -> Result<Option<i64>, Lost> {
+        if self.buffer.get(self.position) != Some(&b':') {
+            return Ok(None);
+        }
+        let number = self.prefix()?;
+        Ok(number.map(|(number, bytes)| {
+            self.position += bytes;
+            number
+        }))
     }
 
     fn header(&mut self, each: usize) -> Result<Option<Token>, Lost> {

@@ -28,21 +28,45 @@ impl Outgoing {
         self.header(b'*', count);
     }
 
+    /// What is encoded already: the words of a command that are the same each time.
+    pub fn encoded(&mut self, bytes: &[u8]) {
+        match bytes.len() {
+            8..=15 => self.halves::<8>(bytes),
+            16..=31 => self.halves::<16>(bytes),
+            _ => self.tail.extend_from_slice(bytes),
+        }
+    }
+
     /// One word.
     pub fn word(&mut self, word: &[u8]) {
-        self.header(b'$', word.len());
         match word.len() {
-            0 => {}
-            1 => self.halves::<1>(word),
-            2..=3 => self.halves::<2>(word),
-            4..=7 => self.halves::<4>(word),
-            8..=15 => self.halves::<8>(word),
-            16..=31 => self.halves::<16>(word),
-            32..=63 => self.halves::<32>(word),
-            64..=128 => self.halves::<64>(word),
-            _ => self.tail.extend_from_slice(word),
+            2..=3 => self.line::<2, 16>(word),
+            4..=7 => self.line::<4, 16>(word),
+            8..=15 => self.line::<8, 24>(word),
+            16..=31 => self.line::<16, 40>(word),
+            32..=63 => self.line::<32, 72>(word),
+            64..=127 => {
+                self.header(b'$', word.len());
+                self.halves::<64>(word);
+                self.tail.extend_from_slice(b"\r\n");
+            }
+            _ => {
+                self.header(b'$', word.len());
+                self.tail.extend_from_slice(word);
+                self.tail.extend_from_slice(b"\r\n");
+            }
         }
-        self.tail.extend_from_slice(b"\r\n");
+    }
+
+    /// A word of `N` bytes or up to twice as many, less one, with its header and its end: at most `M` bytes.
+    fn line<const N: usize, const M: usize>(&mut self, word: &[u8]) {
+        let start = self.tail.len();
+        self.tail.extend_from_slice(&[b'$'; M]);
+        let used = self
+            .tail
+            .get_mut(start..)
+            .and_then(|room| fill::<N, M>(room.first_chunk_mut()?, word));
+        self.tail.truncate(start + used.unwrap_or_default());
     }
 
     /// `N` to `2 N` bytes, by two copies of a fixed length: the compiler makes a few moves of them, where a call of the
@@ -171,6 +195,24 @@ impl Outgoing {
     }
 }
 
+/// Puts a word of `N` to `2 N` bytes, fewer than a hundred, behind a `$` that is there already, and tells the bytes of all.
+fn fill<const N: usize, const M: usize>(room: &mut [u8; M], word: &[u8]) -> Option<usize> {
+    let len = word.len();
+    let digit = |number: usize| b'0' + u8::try_from(number).unwrap_or_default();
+    let head = if len < 10 {
+        *room.get_mut(1..)?.first_chunk_mut()? = [digit(len), b'\r', b'\n'];
+        4
+    } else {
+        *room.get_mut(1..)?.first_chunk_mut()? = [digit(len / 10), digit(len % 10), b'\r', b'\n'];
+        5
+    };
+    *room.get_mut(head..)?.first_chunk_mut::<N>()? = *word.first_chunk()?;
+    let end = head + len;
+    *room.get_mut(end - N..)?.first_chunk_mut::<N>()? = *word.last_chunk()?;
+    *room.get_mut(end..)?.first_chunk_mut()? = *b"\r\n";
+    Some(end + 2)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -194,7 +236,7 @@ mod tests {
     fn commands_are_resp_arrays_of_bulk_strings() {
         let mut out = Outgoing::default();
         out.words(&[b"SET", b"k\r\n", b""]);
-        out.command(2);
+        out.encoded(b"*2\r\n");
         out.word(b"GET");
         out.number(-12);
         assert_eq!(

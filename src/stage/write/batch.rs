@@ -345,23 +345,26 @@ impl Batch {
                 due.push(answer);
             }
             (Way::Restore(expiry), Value::Payload(payload)) => {
-                out.command(if expiry == 0 { 5 } else { 6 });
-                out.word(b"RESTORE");
+                out.encoded(if expiry == 0 {
+                    b"*5\r\n$7\r\nRESTORE\r\n"
+                } else {
+                    b"*6\r\n$7\r\nRESTORE\r\n"
+                });
                 out.word(name);
                 out.number(expiry);
                 out.value(payload);
-                out.word(b"REPLACE");
-                if expiry != 0 {
-                    out.word(b"ABSTTL");
-                }
+                out.encoded(if expiry == 0 {
+                    b"$7\r\nREPLACE\r\n"
+                } else {
+                    b"$7\r\nREPLACE\r\n$6\r\nABSTTL\r\n"
+                });
                 due.push(answer);
             }
             (Way::SetUntil(expiry), Value::Text(value)) if dialect.pxat => {
-                out.command(5);
-                out.word(b"SET");
+                out.encoded(b"*5\r\n$3\r\nSET\r\n");
                 out.word(name);
                 out.value(value);
-                out.word(b"PXAT");
+                out.encoded(b"$4\r\nPXAT\r\n");
                 out.number(expiry);
                 due.push(answer);
             }
@@ -404,8 +407,7 @@ fn uses(commands: &mut Vec<&'static str>, command: &'static str) {
 }
 
 fn set(name: &[u8], value: &bytes::Bytes, out: &mut Outgoing) {
-    out.command(3);
-    out.word(b"SET");
+    out.encoded(b"*3\r\n$3\r\nSET\r\n");
     out.word(name);
     out.value(value);
 }

@@ -1,0 +1,169 @@
+//! Values that came before what tells whether they count: an expiry, or that nothing had one.
+//!
+//! In a transaction the strings of a batch come before their expiries. Looking a key up is most of what either costs the source, and
+//! MGET, which does nothing else between two keys, has several of them on their way from memory at once. Long values are read in
+//! the other order, as each can be passed on when it has come.
+
+use super::answer::{Answer, Found};
+use super::batch::{Batch, Column, NO_EXPIRY, NO_KEY};
+use crate::entry::Millis;
+use crate::error::Lost;
+use crate::wire::{Connection, Span};
+
+/// Predicted bytes of a batch whose values may be held until their expiries have come.
+const HELD_PREDICTED: usize = 128 * 1024;
+/// Bytes of values at which a batch that was predicted smaller is read again in the other order.
+const HELD_MOST: usize = 1024 * 1024;
+
+impl Batch {
+    /// Whether its values may come before their expiries.
+    pub(super) fn may_hold(&self) -> bool {
+        !self.unexpected && self.bytes <= HELD_PREDICTED
+    }
+
+    /// Takes the strings of an MGET that have come, one after the other.
+    pub(crate) fn take_texts(
+        &mut self,
+        connection: &mut Connection,
+        answers: &mut Vec<Answer>,
+    ) -> Result<(), Lost> {
+        let Some(run) = self.runs.get(self.run) else {
+            return Ok(());
+        };
+        if self.void || !self.unsure.is_empty() || !run.is(Column::Text) {
+            return Ok(());
+        }
+        let (rows, base) = (run.rows, run.base);
+        if self.held.is_empty() {
+            while self.row < rows
+                && let Some(span) = connection.bulk()?
+            {
+                answers.push(self.found(base + self.row, span, self.expiry(base + self.row)));
+                self.row += 1;
+            }
+        } else {
+            while self.row < rows
+                && let Some(span) = connection.bulk()?
+            {
+                self.hold(base + self.row, span);
+                self.row += 1;
+            }
+        }
+        self.end_run(rows);
+        Ok(())
+    }
+
+    /// Takes the expiries that have come of values that came before them.
+    pub(crate) fn take_expiries(
+        &mut self,
+        connection: &mut Connection,
+        answers: &mut Vec<Answer>,
+    ) -> Result<(), Lost> {
+        let Some(run) = self.runs.get(self.run) else {
+            return Ok(());
+        };
+        if self.void || !run.is(Column::ExpiryBehind) {
+            return Ok(());
+        }
+        let (rows, base) = (run.rows, run.base);
+        while self.row < rows
+            && let Some(expiry) = connection.integer()?
+        {
+            answers.push(self.behind(base + self.row, expiry));
+            self.row += 1;
+        }
+        self.end_run(rows);
+        Ok(())
+    }
+
+    fn end_run(&mut self, rows: usize) {
+        if self.row >= rows {
+            self.row = 0;
+            self.run += 1;
+        }
+    }
+
+    /// A value waits.
+    pub(super) fn hold(&mut self, row: usize, span: Span) {
+        if let Some(held) = self.held.get_mut(row) {
+            *held = Some(span);
+            self.held_bytes += span.len;
+        }
+        if self.held_bytes > HELD_MOST && self.holds_for_order() {
+            self.void_for_length();
+        }
+    }
+
+    /// Whether what has come of the answers is to be thrown away, as it does not count: of a value whose beginning has come, so
+    /// many bytes, or as much as the read buffer takes.
+    pub(crate) fn is_given_up(&mut self, partial: Option<usize>, crowded: bool) -> bool {
+        if partial.is_some_and(|length| length >= super::LONG) && self.holds_for_order() {
+            // Its share of the budget comes before the rest of it.
+            self.void_for_length();
+        }
+        self.void && crowded
+    }
+
+    /// Nothing of its answers counts: it is read again in the other order.
+    fn void_for_length(&mut self) {
+        self.void = true;
+        self.unexpected = true;
+        self.held.clear();
+    }
+
+    /// Whether its values are held only because they were asked for first.
+    pub(super) fn holds_for_order(&self) -> bool {
+        !self.held.is_empty()
+            && self
+                .runs
+                .last()
+                .is_some_and(|run| run.is(Column::ExpiryBehind))
+    }
+
+    /// In one transaction: the expiry of a value that came before.
+    pub(super) fn behind(&mut self, row: usize, expiry: Millis) -> Answer {
+        match self.held.get_mut(row).and_then(Option::take) {
+            _ if expiry == NO_KEY => Answer::Gone(row),
+            Some(span) => self.found(row, span, expiry),
+            None => Answer::NoText(row),
+        }
+    }
+
+    /// Without MULTI: the same expiry before and after makes it the value's.
+    pub(super) fn again(&mut self, row: usize, again: Millis) -> Answer {
+        let before = self.expiry(row);
+        let Some(span) = self.held.get_mut(row).and_then(Option::take) else {
+            return Answer::Part;
+        };
+        // A PTTL falls while it is read.
+        let same = again == before
+            || (before >= 0 && again >= 0 && self.clock > 0 && (before - again).abs() < 1000);
+        if !same {
+            return Answer::Torn(row);
+        }
+        self.found(row, span, before)
+    }
+
+    pub(super) fn torn(&mut self, row: usize) -> Answer {
+        let held = self.held.get_mut(row).and_then(Option::take);
+        held.map_or(Answer::Part, |_| Answer::Torn(row))
+    }
+
+    /// What is held has no expiry, for certain.
+    pub(super) fn release(&mut self) {
+        let held = std::mem::take(&mut self.held);
+        let spans = held.into_iter().enumerate();
+        self.together = spans
+            .filter_map(|(row, span)| Some(self.found(row, span?, NO_EXPIRY)))
+            .collect();
+    }
+
+    pub(super) fn found(&self, row: usize, span: Span, expiry: Millis) -> Answer {
+        Answer::Found(Found {
+            row,
+            span,
+            text: self.road.is_texts(),
+            expiry: (expiry >= 0).then(|| self.clock + expiry - self.skew),
+        })
+    }
+}
