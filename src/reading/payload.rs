@@ -86,6 +86,27 @@ fn plain<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     Some(string)
 }
 
+/// Elements of a payload, without its version and checksum, that stand in no order: of a set each member, of a hash each field with
+/// its value, as they are encoded. `None` where their order is part of the value, or the layout is not known: nothing that was
+/// told counts then.
+pub(crate) fn each_unordered(body: &[u8], mut each: impl FnMut(&[u8])) -> Option<()> {
+    let (kind, mut rest) = body.split_first()?;
+    let strings = match *kind {
+        // SET and HASH, as hash tables: small ones are packed, in the order in which they were built.
+        2 => 1,
+        4 => 2,
+        _ => return None,
+    };
+    for _ in 0..number(&mut rest)? {
+        let element = rest;
+        for _ in 0..strings {
+            skip_string(&mut rest)?;
+        }
+        each(element.get(..element.len() - rest.len())?);
+    }
+    rest.is_empty().then_some(())
+}
+
 /// Whether the payload holds a stream: its first byte is the type.
 pub(crate) fn is_stream(payload: &[u8]) -> bool {
     matches!(
@@ -184,6 +205,30 @@ mod tests {
         assert_eq!(has_groups(&payload(LISTPACKS_4, 8, 0)), None);
         assert_eq!(has_groups(&[LISTPACKS, 0x40]), None);
         assert!(!is_stream(b"") && !is_stream(&[0]));
+    }
+
+    #[test]
+    fn elements_that_stand_in_no_order_are_told_one_by_one() {
+        let elements = |body: &[u8]| {
+            let mut seen = Vec::new();
+            each_unordered(body, |element| seen.push(element.to_vec())).map(|()| seen)
+        };
+        let set = b"\x02\x03\x01a\xc0\x07\xc3\x02\x40\x20zz";
+        let members: [&[u8]; 3] = [b"\x01a", b"\xc0\x07", b"\xc3\x02\x40\x20zz"];
+        assert_eq!(elements(set), Some(members.map(<[u8]>::to_vec).to_vec()));
+        let hash = b"\x04\x02\x01f\x01v\x01g\xc1\x01\x02";
+        let fields: [&[u8]; 2] = [b"\x01f\x01v", b"\x01g\xc1\x01\x02"];
+        assert_eq!(elements(hash), Some(fields.map(<[u8]>::to_vec).to_vec()));
+        for odd in [
+            b"".as_slice(),
+            b"\x02",
+            b"\x02\x02\x01a",
+            b"\x02\x01\x01ab",
+            b"\x02\x01\x05a",
+            b"\x0b\x01\x01a",
+        ] {
+            assert_eq!(elements(odd), None, "{odd:?}");
+        }
     }
 
     #[test]

@@ -54,5 +54,6 @@ mod sparing;
 mod state;
 mod support;
 mod types;
+mod unordered;
 mod verify;
 mod versions;

@@ -2,7 +2,7 @@
 //! is looked at again by its type's own commands.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -41,7 +41,7 @@ pub struct FullLane {
     target: Half,
     waiting: Waiting,
     shapes: Shapes,
-    sheets: HashMap<u64, Sheet>,
+    sheets: BTreeMap<u64, Sheet>,
     next: u64,
     doubts: Vec<Doubt>,
     /// Where doubts are looked at while the lane goes on, if there are connections for it.
@@ -88,7 +88,7 @@ impl FullLane {
                 bytes: BATCH_BYTES,
             }),
             shapes: Shapes::default(),
-            sheets: HashMap::new(),
+            sheets: BTreeMap::new(),
             next: 0,
             doubts: Vec::new(),
             aside: None,
@@ -118,7 +118,8 @@ impl FullLane {
 
     /// A node has lost its slots: the keys are looked for elsewhere.
     async fn leave(mut self) -> anyhow::Result<()> {
-        let sheets = self.sheets.drain().flat_map(|(_, sheet)| sheet.keys);
+        let sheets = std::mem::take(&mut self.sheets);
+        let sheets = sheets.into_values().flat_map(|sheet| sheet.keys);
         self.suspects.lead_astray(sheets);
         self.suspects.lead_astray(self.waiting.drain());
         let aside = self.aside.as_mut().map(Aside::take_doubts);

@@ -1,6 +1,6 @@
 //! One side of the full comparison: its connection's batches in flight, and the digests that their answers become.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -22,6 +22,8 @@ pub(super) struct Half {
     pub(super) dialect: Dialect,
     context: Arc<Context>,
     flying: VecDeque<(u64, Batch)>,
+    /// Answers that have been taken together, until they are written down.
+    answers: Vec<Answer>,
     window: Window,
     asked: usize,
     lease: Option<Lease>,
@@ -49,6 +51,7 @@ impl Half {
             dialect,
             context,
             flying: VecDeque::new(),
+            answers: Vec::new(),
             window,
             asked: 0,
             lease: None,
@@ -103,7 +106,7 @@ impl Half {
     pub(super) async fn take(
         &mut self,
         connection: &mut Connection,
-        sheets: &mut HashMap<u64, Sheet>,
+        sheets: &mut BTreeMap<u64, Sheet>,
         other_holds: bool,
     ) -> Result<(), Lost> {
         self.stalled = false;
@@ -117,8 +120,20 @@ impl Half {
                 continue;
             }
             head.skip(connection);
+            if self.lease.is_none() {
+                head.take_texts(connection, &mut self.answers)?;
+                head.take_expiries(connection, &mut self.answers)?;
+                for answer in self.answers.drain(..) {
+                    note(answer, head, page, connection);
+                }
+                if head.is_done() {
+                    continue;
+                }
+            }
             let Some(token) = connection.token()? else {
-                if head.is_streaming() {
+                if head.is_given_up(connection.partial(), connection.is_crowded()) {
+                    connection.release();
+                } else if head.is_streaming() {
                     self.make_room(connection, other_holds).await;
                 }
                 return Ok(());
@@ -157,7 +172,7 @@ impl Half {
     fn finish(
         &mut self,
         connection: &mut Connection,
-        sheets: &mut HashMap<u64, Sheet>,
+        sheets: &mut BTreeMap<u64, Sheet>,
     ) -> Result<(), Lost> {
         connection.release();
         let Some((number, mut batch)) = self.flying.pop_front() else {

@@ -4,7 +4,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::entry::{Key, Millis};
 use crate::reading::Road;
-use crate::reading::payload::{has_field_expiries, kind};
+use crate::reading::payload::{each_unordered, has_field_expiries, kind};
 
 /// What one side holds under a key.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub(super) enum Look {
 pub(super) struct Held {
     /// A string as it is, and not a DUMP payload.
     pub(super) text: bool,
-    /// 128 bits of xxh3 over the value, or over the payload without its version and checksum.
+    /// 128 bits of xxh3 over the value, or over the payload without its version and checksum: of elements in no order the sum.
     digest: u128,
     /// RDB version of a payload.
     version: u16,
@@ -66,7 +66,7 @@ impl Held {
         };
         Self {
             text: false,
-            digest: xxh3_128(body),
+            digest: payload_digest(body),
             version,
             len: payload.len(),
             expiry,
@@ -90,6 +90,16 @@ fn text_digest(value: &[u8]) -> u128 {
             xxh3_128(&[head, rest].concat())
         }
         _ => xxh3_128(value),
+    }
+}
+
+/// A hash table is dumped in an order that is each server's own: two that hold the same have the same elements.
+fn payload_digest(body: &[u8]) -> u128 {
+    let mut sum = u128::from(body.first().copied().unwrap_or_default());
+    let unordered = each_unordered(body, |element| sum = sum.wrapping_add(xxh3_128(element)));
+    match unordered {
+        Some(()) => sum,
+        None => xxh3_128(body),
     }
 }
 
@@ -127,6 +137,17 @@ mod tests {
         assert!(one.is_same_value(&payload(b"\x04abc", 10, 2)));
         assert!(!one.is_same_value(&payload(b"\x04abd", 10, 1)));
         assert!(!one.is_same_value(&payload(b"\x04abc", 11, 1)));
+    }
+
+    #[test]
+    fn the_order_of_a_hash_table_does_not_matter() {
+        let held = |body: &[u8]| Held::payload(&[body, &[10, 0], &[7; 8]].concat(), None);
+        let set = held(b"\x02\x02\x01a\x01b");
+        assert!(set.is_same_value(&held(b"\x02\x02\x01b\x01a")));
+        assert!(!set.is_same_value(&held(b"\x02\x02\x01b\x01c")));
+        assert!(!set.is_same_value(&held(b"\x04\x01\x01a\x01b")));
+        let list = held(b"\x01\x02\x01a\x01b");
+        assert!(!list.is_same_value(&held(b"\x01\x02\x01b\x01a")));
     }
 
     #[test]
