@@ -14,6 +14,9 @@ const MEMORY: Duration = Duration::from_secs(5);
 /// What may be in flight before anything was measured: more than a link on one host holds, and less than half a
 /// processor's own cache.
 const START: usize = 400 * 1000;
+/// The same where a round trip takes longer than this: each is a long time, and a few of them fill a long link.
+const START_FAR: usize = 4 * START;
+const FAR: f64 = 10e-3;
 /// A round trip of less than this is a near server's: rates that are measured there say more of the scheduler than of the link.
 const NEAR: f64 = 1e-3;
 /// Most that is in flight to a near server: what a link of a gigabyte a second holds, and what the processor's cache does.
@@ -138,6 +141,22 @@ impl Window {
     pub fn is_as_far_as(&mut self, round_trip: Option<Duration>) {
         let seconds = round_trip.map(|trip| trip.as_secs_f64().max(1e-6));
         self.shortest = seconds.or(self.shortest);
+        self.limit = self.limit.max(self.least());
+    }
+
+    /// Whether the way is so long that what little was answered says nothing of what it holds.
+    #[must_use]
+    pub fn is_starting(&self) -> bool {
+        self.shortest.is_some_and(|shortest| shortest >= FAR) && self.delivered < START_FAR as u64
+    }
+
+    /// What may be in flight whatever was measured.
+    fn least(&self) -> usize {
+        if self.is_starting() {
+            START_FAR.max(self.least)
+        } else {
+            self.least
+        }
     }
 
     /// The oldest batch was answered. Its round trip comes back.
@@ -173,7 +192,7 @@ impl Window {
         } else {
             usize::MAX
         };
-        self.limit = load.min(most).max(self.least);
+        self.limit = load.min(most).max(self.least());
         took
     }
 
@@ -194,6 +213,7 @@ impl Window {
     pub fn reset(&mut self) {
         self.sent.clear();
         self.load = 0;
+        self.delivered = 0;
         self.shortest = None;
         self.fastest = Best::default();
         self.rising = Some(Rise::default());
@@ -256,6 +276,21 @@ mod tests {
             }
         }
         assert!(trips <= 4, "{trips}");
+    }
+
+    #[tokio::test]
+    async fn a_few_first_keys_do_not_close_the_window_of_a_long_link() {
+        let mut window = Window::new(Auto::Measured, 500);
+        let now = Instant::now();
+        window.is_as_far_as(Some(Duration::from_millis(100)));
+        window.send(load(2, 0), now);
+        window.answer(now + Duration::from_millis(100));
+        let mut sent = 0;
+        while window.is_open() {
+            window.send(load(500, 0), now);
+            sent += 500;
+        }
+        assert_eq!(sent, START_FAR / KEY);
     }
 
     #[tokio::test]

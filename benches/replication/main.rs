@@ -25,6 +25,7 @@ mod reading;
 mod resp;
 mod road;
 mod server;
+mod share;
 mod sparing;
 mod table;
 mod tls;
@@ -61,6 +62,10 @@ fn benchmark(options: &Options) -> Result<ExitCode> {
         source.version()?,
         std::thread::available_parallelism()?
     );
+    if let Some(percent) = options.source_share {
+        source.is_given(percent)?;
+        println!("The source has {percent} % of a core.\n");
+    }
     let mut status = ExitCode::SUCCESS;
     for scenario in &options.only {
         let result = match scenario {

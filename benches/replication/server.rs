@@ -8,6 +8,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 use redis::{Connection, Value};
 use tempfile::TempDir;
 
+use crate::share::Share;
+
 /// RESTORE takes a time to live, which the way to the target lengthens.
 const LATE: i64 = 2_000;
 
@@ -17,6 +19,8 @@ pub(crate) struct Server {
     child: Child,
     port: u16,
     connection: Connection,
+    /// Behind the child's end in `drop`.
+    share: Option<Share>,
 }
 
 impl Server {
@@ -51,6 +55,7 @@ impl Server {
                         child,
                         port,
                         connection,
+                        share: None,
                     });
                 }
                 // Another process can take a port between our look at it and the server's.
@@ -63,6 +68,12 @@ impl Server {
             }
         }
         bail!("{program} did not start twenty times")
+    }
+
+    /// From now on it may use so many percent of a core.
+    pub(crate) fn is_given(&mut self, percent: u64) -> Result<()> {
+        self.share = Some(Share::of(self.child.id(), percent)?);
+        Ok(())
     }
 
     /// Where it listens.

@@ -108,6 +108,9 @@ struct Detour {
     asking: bool,
 }
 
+/// Batches of keys that a lane has at hand before its first answers have come over a long way.
+const STARTING: usize = 8;
+
 /// What a lane does next.
 enum Step {
     Keys(Option<Vec<Key>>),
@@ -256,7 +259,10 @@ impl ReadLane {
     async fn wait(&mut self, pipes: &mut [ReadPipe]) -> Step {
         let waiting: usize = pipes.iter().map(|pipe| pipe.waiting.len()).sum();
         let waiting = waiting + self.astray.len() + self.detours.len();
-        let hungry = self.open && waiting < 2 * BATCH_KEYS.max(self.keys);
+        // Of a shape that is not known yet few keys are asked for: what follows the first answer is at hand by then.
+        let starting = pipes.iter().any(|pipe| pipe.window.is_starting());
+        let batches = if starting { STARTING } else { 2 };
+        let hungry = self.open && waiting < batches * BATCH_KEYS.max(self.keys);
         let flying = pipes.iter().any(|pipe| !pipe.flying.is_empty());
         let since = std::time::Instant::now();
         let step = tokio::select! {
@@ -289,7 +295,7 @@ impl ReadLane {
             };
             let bytes = key.name.len() + 64;
             let guess = self.shapes.guess(&key);
-            match self.first(&key, by_type, guess) {
+            match self.first(&key, by_type, guess, pipe.window.is_far()) {
                 First::Nothing if !by_type && self.context.packing().takes(guess, key.road) => {
                     let value = usize::try_from(guess.bytes).unwrap_or(LONG);
                     pipe.waiting.add(key, Road::Payloads, bytes + value);
@@ -346,7 +352,7 @@ impl ReadLane {
         {
             return Some(batch);
         }
-        pipe.waiting.next(pipe.flying.len() < 2)
+        pipe.waiting.next(!self.open || pipe.flying.len() < 2)
     }
 
     fn send(&self, mut batch: Batch, pipe: &mut ReadPipe) {

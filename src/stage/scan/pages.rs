@@ -2,7 +2,8 @@
 //!
 //! The next page is asked for with the cursor that the last one has brought, so of one scan no more than one is under way: a way of
 //! 100 ms lets ten pages a second through. A page is also what everybody else at the source waits for, so it grows only as
-//! far as the lanes need it, and shrinks again when they do not.
+//! far as the lanes need it, and shrinks again when they do not. Of several scans under way, the pages are as long as it takes for
+//! the lanes to have keys all but just: what is named long before it is read, the source has to fetch from memory twice.
 
 use std::time::Duration;
 
@@ -17,6 +18,10 @@ const MOST_OF_SEVERAL: u64 = 5000;
 const ROOMY: usize = 1 << 20;
 /// Keys a second that the pages are to let through.
 const WANTED: f64 = 600_000.0;
+/// Of the time of a round of several pages, what is waited for the source, in percent: they grow over, and shrink under this. What
+/// lies between SCAN and the reading of a key is what the source has to keep in its processor's cache for it.
+const HUNGRY: u32 = 80;
+const FED: u32 = 60;
 
 /// Keys that are to be under way over a way of this length.
 pub(super) fn needed(round_trip: Option<Duration>) -> u64 {
@@ -37,8 +42,36 @@ pub(super) struct Pages {
     now: u64,
     least: u64,
     most: u64,
-    /// One of several that are under way, and no longer than it is to be: it stays so while the lanes are busy.
-    short: bool,
+    /// Where several are under way at once.
+    round: Option<Round>,
+}
+
+/// The pages that are under way together.
+#[derive(Debug, Clone, Copy, Default)]
+struct Round {
+    of: u64,
+    pages: u64,
+    for_source: Duration,
+    for_room: Duration,
+}
+
+impl Round {
+    /// One more page; after the last of a round, how much of its time was waited for the source, in percent.
+    fn took(&mut self, for_source: Duration, for_room: Duration) -> Option<u32> {
+        self.pages += 1;
+        self.for_source += for_source;
+        self.for_room += for_room;
+        if self.pages < self.of {
+            return None;
+        }
+        let (waited, all) = (self.for_source, self.for_source + self.for_room);
+        *self = Self {
+            of: self.of,
+            ..Self::default()
+        };
+        let percent = 100 * waited.as_micros() / all.as_micros().max(1);
+        u32::try_from(percent).ok()
+    }
 }
 
 impl Pages {
@@ -50,17 +83,27 @@ impl Pages {
                 now: told,
                 least: told,
                 most: told,
-                short: false,
+                round: None,
             };
         }
-        let short = parts > 1;
-        let most = if short { MOST_OF_SEVERAL } else { MOST };
-        let most = (needed(round_trip) / parts).clamp(LEAST, most);
+        if parts > 1 {
+            let most = (needed(round_trip) / parts).clamp(LEAST, MOST_OF_SEVERAL);
+            let least = (most / 2).max(LEAST);
+            return Self {
+                now: least.midpoint(most),
+                least,
+                most,
+                round: Some(Round {
+                    of: parts,
+                    ..Round::default()
+                }),
+            };
+        }
         Self {
-            now: if short { most } else { LEAST },
+            now: LEAST,
             least: LEAST,
-            most,
-            short,
+            most: needed(round_trip).clamp(LEAST, MOST),
+            round: None,
         }
     }
 
@@ -71,9 +114,15 @@ impl Pages {
 
     /// A page of so many bytes was waited for so long, and then its keys for room in the lanes.
     pub(super) fn took(&mut self, bytes: usize, for_source: Duration, for_room: Duration) {
-        if (self.short || for_room < for_source / 4) && bytes < ROOMY {
+        if let Some(round) = &mut self.round {
+            match round.took(for_source, for_room) {
+                Some(HUNGRY..) => self.now = (self.now * 5 / 4).min(self.most),
+                Some(0..FED) => self.now = (self.now * 15 / 16).max(self.least),
+                _ => {}
+            }
+        } else if for_room < for_source / 4 && bytes < ROOMY {
             self.now = (self.now * 2).min(self.most);
-        } else if (!self.short && for_room > for_source) || bytes > 2 * ROOMY {
+        } else if for_room > for_source || bytes > 2 * ROOMY {
             self.now = (self.now / 2).max(self.least);
         }
     }
@@ -105,6 +154,29 @@ mod tests {
             pages.took(1000, millis(10), millis(200));
         }
         assert_eq!(pages.count(), LEAST);
+    }
+
+    #[test]
+    fn several_pages_under_way_name_no_more_than_the_lanes_read() {
+        let mut pages = Pages::new(Auto::Measured, FAR, 16);
+        let round = |pages: &mut Pages, for_source, for_room| {
+            for _ in 0..16 {
+                pages.took(1000, millis(for_source), millis(for_room));
+            }
+            pages.count()
+        };
+        let first = pages.count();
+        assert!(round(&mut pages, 10, 1) > first);
+        for _ in 0..10 {
+            round(&mut pages, 10, 0);
+        }
+        let most = pages.count();
+        assert_eq!(round(&mut pages, 7, 3), most);
+        assert!(round(&mut pages, 1, 10) < most);
+        for _ in 0..50 {
+            round(&mut pages, 1, 10);
+        }
+        assert_eq!(pages.count(), most / 2);
     }
 
     #[test]

@@ -273,7 +273,7 @@ impl FullLane {
                 self.ask(batch, source, target);
                 continue;
             }
-            let Some(batch) = self.waiting.next(self.sheets.len() < 2) else {
+            let Some(batch) = self.waiting.next(!self.open || self.sheets.len() < 2) else {
                 return;
             };
             self.ask(batch, source, target);
