@@ -155,5 +155,6 @@ fn inspection(session: &Session<'_>) -> Inspection {
         scan_knows_kind: live && session.scanned_type().is_some(),
         memory_limit: session.config.selection.memory_limit,
         big_key: session.big_key(),
+        scouts: session.source_is_far(),
     }
 }

@@ -40,7 +40,7 @@ struct Shape {
     uneven: bool,
     /// Of its last keys, those that are few long values that DUMP does not compress: one that is not counts for two.
     plain: u8,
-    /// And those whose payloads were not the same on both sides, which says nothing of a set's members: they have no order.
+    /// And those whose payloads were not the same on both sides, which says nothing of their elements: another encoding has the same.
     unlike: u8,
 }
 
@@ -150,6 +150,12 @@ impl Shapes {
     #[must_use]
     pub fn strangers_at_once(&self) -> usize {
         self.met.max(2)
+    }
+
+    /// Whether nothing was read yet.
+    #[must_use]
+    pub fn knows_none(&self) -> bool {
+        self.met == 0
     }
 
     /// So many keys of unknown shapes were answered, whatever they turned out to be.

@@ -1,5 +1,5 @@
 //! How much is kept in flight on a connection: twice what the link and the server hold, by what was measured. Over a long way it
-//! is three times that at first, for as long as more in flight brings more through.
+//! is three times that at first, for as long as more in flight brings more through, and begins wider.
 
 use std::collections::VecDeque;
 use std::time::Duration;

@@ -55,7 +55,7 @@ pub(crate) struct Options {
     #[arg(long)]
     pub(crate) count: Option<usize>,
     /// Percent of a core that the source may use, by a control group, so that it is what everything waits for.
-    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=100))]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(10..=100))]
     pub(crate) source_share: Option<u64>,
     /// The server.
     #[arg(long, default_value = "redis-server")]

@@ -143,7 +143,7 @@ pub(crate) struct Batch {
     pub(super) held: Vec<Option<Span>>,
     pub(super) held_bytes: usize,
     /// Its values are longer than was predicted: they are not asked for before their expiries.
-    pub(super) unexpected: bool,
+    pub(super) is_longer: bool,
     /// What an expiry answer counts from: 0 where it is an instant already.
     pub(super) clock: Millis,
     pub(super) skew: Millis,
@@ -186,7 +186,7 @@ impl Batch {
             kinds: Vec::new(),
             held: Vec::new(),
             held_bytes: 0,
-            unexpected: false,
+            is_longer: false,
             clock: 0,
             skew: 0,
             unsure: Vec::new(),
@@ -217,9 +217,14 @@ impl Batch {
         self.run >= self.runs.len()
     }
 
-    /// Whether what was read so far may be released while the batch goes on.
+    /// Whether what was read so far may leave the read buffer while the batch goes on: it was taken, or does not count.
     pub(crate) fn is_streaming(&self) -> bool {
-        self.held.is_empty() && self.refusal.is_none() && !self.void
+        self.void || (self.held.is_empty() && self.refusal.is_none())
+    }
+
+    /// Whether its expiries were not asked for, as no key was thought to have one.
+    pub(crate) fn presumes_none(&self) -> bool {
+        self.presumes
     }
 
     /// Whether nothing of its answers counts, because keys have expiries or values are too long: it must be read again.
@@ -411,7 +416,7 @@ impl Batch {
             }
             Column::Single if error.starts_with(b"WRONGTYPE") => Answer::NoText(row),
             Column::Memory | Column::Payload | Column::Single => Answer::Failed(row, text),
-            Column::Texts if elsewhere => {
+            Column::Texts if elsewhere && !self.holds_for_order() => {
                 let count = self.runs.get(self.run).map_or(0, |run| run.rows);
                 self.skip_answers_of_texts();
                 let rows = row..row + count;

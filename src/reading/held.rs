@@ -18,7 +18,7 @@ const HELD_MOST: usize = 1024 * 1024;
 impl Batch {
     /// Whether its values may come before their expiries.
     pub(super) fn may_hold(&self) -> bool {
-        !self.unexpected && self.bytes <= HELD_PREDICTED
+        !self.is_longer && self.bytes <= HELD_PREDICTED
     }
 
     /// Takes the strings of an MGET that have come, one after the other.
@@ -94,20 +94,18 @@ impl Batch {
         }
     }
 
-    /// Whether what has come of the answers is to be thrown away, as it does not count: of a value whose beginning has come, so
-    /// many bytes, or as much as the read buffer takes.
-    pub(crate) fn is_given_up(&mut self, partial: Option<usize>, crowded: bool) -> bool {
-        if partial.is_some_and(|length| length >= super::LONG) && self.holds_for_order() {
-            // Its share of the budget comes before the rest of it.
+    /// A value of this length has begun to come. One that is long, and longer than was predicted, is not held.
+    pub(crate) fn meet(&mut self, partial: Option<usize>) {
+        let most = super::LONG.max(self.bytes);
+        if partial.is_some_and(|length| length >= most) && self.holds_for_order() {
             self.void_for_length();
         }
-        self.void && crowded
     }
 
     /// Nothing of its answers counts: it is read again in the other order.
     fn void_for_length(&mut self) {
         self.void = true;
-        self.unexpected = true;
+        self.is_longer = true;
         self.held.clear();
     }
 

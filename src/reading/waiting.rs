@@ -89,6 +89,11 @@ impl Waiting {
             + self.payloads.keys.len()
     }
 
+    /// Keys of shapes that nothing is known of.
+    pub(crate) fn strangers(&self) -> usize {
+        self.strangers.len()
+    }
+
     /// Keys of a full batch.
     pub(crate) fn limit(&self) -> usize {
         self.limits.keys

@@ -30,6 +30,11 @@ impl Session<'_> {
         tokio::join!(self.keep_plain(), self.keep_packing());
     }
 
+    /// Whether a round trip to the source is a long time.
+    pub(crate) fn source_is_far(&self) -> bool {
+        self.source_profile.round_trip >= FAR_AWAY
+    }
+
     fn round_trip(&self) -> Duration {
         let (source, target) = (&self.source_profile, &self.target_profile);
         source.round_trip.max(target.round_trip)

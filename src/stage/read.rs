@@ -52,6 +52,8 @@ pub struct Inspection {
     pub memory_limit: Option<NonZeroU64>,
     /// Bytes of MEMORY USAGE over which a key is copied in chunks, by the commands of its type.
     pub big_key: Option<NonZeroU64>,
+    /// Over a long way each step is a round trip: a lane's first keys are read while the others are looked at.
+    pub scouts: bool,
 }
 
 impl Inspection {
@@ -295,7 +297,8 @@ impl ReadLane {
             };
             let bytes = key.name.len() + 64;
             let guess = self.shapes.guess(&key);
-            match self.first(&key, by_type, guess, pipe.window.is_far()) {
+            let scout = self.inspection.scouts && pipe.sends_scout(&self.shapes);
+            match self.first(&key, by_type, guess, scout) {
                 First::Nothing if !by_type && self.context.packing().takes(guess, key.road) => {
                     let value = usize::try_from(guess.bytes).unwrap_or(LONG);
                     pipe.waiting.add(key, Road::Payloads, bytes + value);
@@ -388,11 +391,8 @@ impl ReadLane {
             }
             let Some(token) = pipe.connection.token()? else {
                 let partial = pipe.connection.partial();
-                if head.is_given_up(partial, pipe.connection.is_crowded()) {
-                    pipe.connection.release();
-                    pipe.answers.clear();
-                }
-                let streaming = head.is_streaming();
+                head.meet(partial);
+                let (streaming, void) = (head.is_streaming(), head.is_void());
                 if self.is_oversize(partial, head) {
                     pipe.oversize = true;
                     let why = "a string is larger than --big-key: it is read in chunks";
@@ -408,7 +408,7 @@ impl ReadLane {
                     pipe.prepaid = Some(self.context.budget.lease(length + LONG_EXTRA).await);
                 } else if streaming
                     && pipe.connection.is_crowded()
-                    && !pipe.answers.is_empty()
+                    && (void || !pipe.answers.is_empty())
                     && self.settle(pipe, None).await.is_err()
                 {
                     return Ok(Err(Abandoned));
@@ -417,7 +417,7 @@ impl ReadLane {
             };
             let answer = head.accept(token, &pipe.connection)?;
             pipe.answers.extend(head.take_together());
-            let found = matches!(answer, Answer::Found(_));
+            let found = matches!(answer, Answer::Found(_)) || head.is_void();
             if answer != Answer::Part {
                 pipe.answers.push(answer);
             }
@@ -461,7 +461,7 @@ impl ReadLane {
             }
         } else if void {
             pipe.void();
-            pipe.dialect.expiring = true;
+            pipe.dialect.expiring |= batch.presumes_none();
             pipe.waiting.again(batch);
         } else {
             pipe.away = None;

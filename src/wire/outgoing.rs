@@ -65,7 +65,7 @@ impl Outgoing {
         let used = self
             .tail
             .get_mut(start..)
-            .and_then(|room| fill::<N, M>(room.first_chunk_mut()?, word));
+            .and_then(|room| encode::<N, M>(room.first_chunk_mut()?, word));
         self.tail.truncate(start + used.unwrap_or_default());
     }
 
@@ -195,8 +195,8 @@ impl Outgoing {
     }
 }
 
-/// Puts a word of `N` to `2 N` bytes, fewer than a hundred, behind a `$` that is there already, and tells the bytes of all.
-fn fill<const N: usize, const M: usize>(room: &mut [u8; M], word: &[u8]) -> Option<usize> {
+/// Encodes a word of `N` to `2 N` bytes, fewer than a hundred, behind a `$` that is there already, and tells the bytes of all.
+fn encode<const N: usize, const M: usize>(room: &mut [u8; M], word: &[u8]) -> Option<usize> {
     let len = word.len();
     let digit = |number: usize| b'0' + u8::try_from(number).unwrap_or_default();
     let head = if len < 10 {

@@ -50,6 +50,48 @@ fn large_values_pass_within_the_budget() {
 }
 
 #[test]
+fn long_values_among_short_ones_that_expire() {
+    let (source, target) = (
+        Server::start(Version::Redis70),
+        Server::start(Version::Redis70),
+    );
+    let mut c = source.connection();
+    let mut pipe = redis::pipe();
+    let short = data::text(0, 100);
+    for number in 0..20_000 {
+        pipe.cmd("SET")
+            .arg(format!("item:{number}"))
+            .arg(&short)
+            .arg("PX")
+            .arg(86_400_000 + number)
+            .ignore();
+    }
+    pipe.exec(&mut c).expect("filled");
+    // Of the short ones' shape: what is asked for together is longer than was predicted.
+    for number in 0..6_u32 {
+        let long = data::text(number, (number as usize + 1) * (5 << 20));
+        run!(
+            c,
+            "SET",
+            format!("item:{}", number * 3301),
+            &long,
+            "PX",
+            86_400_000
+        );
+    }
+    let whole = ["--big-key", "0"];
+    stays_within(8 << 20, replicate(&source, &target).words(whole));
+    data::assert_same(&source, &target);
+    stays_within(8 << 20, compare_full(&source, &target));
+    run!(target.connection(), "APPEND", "item:6602", "x");
+    compare_full(&source, &target)
+        .words(["--rounds", "1"])
+        .run()
+        .exits(1)
+        .prints("0 missing, 0 type, 1 value, 0 ttl");
+}
+
+#[test]
 fn a_slow_target_holds_up_the_reading() {
     let (source, target) = (large_values(), Server::start(Version::Redis70));
     let slow = Proxy::to(&target.address());

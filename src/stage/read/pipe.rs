@@ -10,9 +10,13 @@ use crate::nodes::Node;
 use crate::queue::Lease;
 use crate::reading::{ASKED_BYTES, Answer, Batch, Dialect, Waiting};
 use crate::retry::Backoff;
+use crate::shape::Shapes;
 use crate::stage::pipes::Pipe;
 use crate::window::Window;
 use crate::wire::Connection;
+
+/// Keys that go ahead.
+const SCOUTS: usize = 2;
 
 pub(super) struct ReadPipe {
     pub(super) node: Arc<Node>,
@@ -61,6 +65,13 @@ impl ReadPipe {
     /// What is asked for lies in the source's memory until it is read.
     pub(super) fn may_ask(&self) -> bool {
         self.window.is_open() && (self.asked < ASKED_BYTES || self.flying.is_empty())
+    }
+
+    /// Whether a key goes ahead of those that are looked at, so that their shape is known when they have been.
+    pub(super) fn sends_scout(&self, shapes: &Shapes) -> bool {
+        shapes.knows_none()
+            && self.waiting.strangers() < SCOUTS
+            && !self.flying.iter().any(|batch| batch.strange)
     }
 
     /// A batch was encoded.

@@ -45,7 +45,7 @@ impl ReadLane {
     }
 
     /// What is looked at of a key before it is read.
-    pub(super) fn first(&self, key: &Key, by_type: bool, guess: Guess, far: bool) -> First {
+    pub(super) fn first(&self, key: &Key, by_type: bool, guess: Guess, scout: bool) -> First {
         let Inspection { big_key, .. } = self.inspection;
         let looks = big_key.is_some() || by_type;
         if self.inspection.is_needed(key) || (looks && self.rename.needs_type()) {
@@ -63,8 +63,8 @@ impl ReadLane {
             true if !text => First::Weigh,
             true if guess.bytes < HEAVY || big_key.is_none() => First::Nothing,
             false if big_key.is_none() => First::Nothing,
-            // Over a long way the first few of a shape are read at once: one that is too long is met as its bytes begin to come.
-            false if far && !by_type && text => First::Nothing,
+            // It is read while the others are weighed: one that is too long is met as its bytes begin to come.
+            false if scout && !by_type && text => First::Nothing,
             true | false => First::Inspect,
         }
     }

@@ -88,10 +88,9 @@ impl Pages {
         }
         if parts > 1 {
             let most = (needed(round_trip) / parts).clamp(LEAST, MOST_OF_SEVERAL);
-            let least = (most / 2).max(LEAST);
             return Self {
-                now: least.midpoint(most),
-                least,
+                now: (most / 4 * 3).max(LEAST),
+                least: LEAST,
                 most,
                 round: Some(Round {
                     of: parts,
@@ -115,9 +114,11 @@ impl Pages {
     /// A page of so many bytes was waited for so long, and then its keys for room in the lanes.
     pub(super) fn took(&mut self, bytes: usize, for_source: Duration, for_room: Duration) {
         if let Some(round) = &mut self.round {
+            let half = (self.most / 2).clamp(self.least, self.now);
             match round.took(for_source, for_room) {
-                Some(HUNGRY..) => self.now = (self.now * 5 / 4).min(self.most),
-                Some(0..FED) => self.now = (self.now * 15 / 16).max(self.least),
+                _ if bytes > 2 * ROOMY => self.now = (self.now / 2).max(self.least),
+                Some(HUNGRY..) if bytes < ROOMY => self.now = (self.now * 5 / 4).min(self.most),
+                Some(0..FED) => self.now = (self.now * 15 / 16).max(half),
                 _ => {}
             }
         } else if for_room < for_source / 4 && bytes < ROOMY {
@@ -177,6 +178,8 @@ mod tests {
             round(&mut pages, 1, 10);
         }
         assert_eq!(pages.count(), most / 2);
+        pages.took(3 << 20, millis(1), millis(1));
+        assert!(pages.count() < most / 2);
     }
 
     #[test]

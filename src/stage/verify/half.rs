@@ -131,9 +131,8 @@ impl Half {
                 }
             }
             let Some(token) = connection.token()? else {
-                if head.is_given_up(connection.partial(), connection.is_crowded()) {
-                    connection.release();
-                } else if head.is_streaming() {
+                head.meet(connection.partial());
+                if head.is_streaming() {
                     self.make_room(connection, other_holds).await;
                 }
                 return Ok(());
@@ -184,7 +183,7 @@ impl Half {
             .stats
             .latency(self.side, command(batch.road), took, 1);
         if batch.is_void() {
-            self.dialect.expiring = true;
+            self.dialect.expiring |= batch.presumes_none();
             self.ask(number, batch, connection);
             return Ok(());
         }
@@ -218,6 +217,7 @@ impl Half {
         self.asked = 0;
         self.lease = None;
         self.stalled = false;
+        self.answers.clear();
         *connection = self.link.retry(&lost, &mut self.failed, retry).await?;
         self.window.is_as_far_as(connection.round_trip());
         for (number, batch) in std::mem::take(&mut self.flying) {
