@@ -14,9 +14,10 @@ const MEMORY: Duration = Duration::from_secs(5);
 /// What may be in flight before anything was measured: more than a link on one host holds, and less than half a
 /// processor's own cache.
 const START: usize = 400 * 1000;
-/// The same where a round trip takes longer than this: each is a long time, and a few of them fill a long link.
+/// The same where a server is far: each round trip is a long time, and a few of them fill a long link.
 const START_FAR: usize = 4 * START;
-const FAR: f64 = 10e-3;
+/// From this round trip on a server is far.
+pub const FAR_AWAY: Duration = Duration::from_millis(10);
 /// A round trip of less than this is a near server's: rates that are measured there say more of the scheduler than of the link.
 const NEAR: f64 = 1e-3;
 /// Most that is in flight to a near server: what a link of a gigabyte a second holds, and what the processor's cache does.
@@ -147,7 +148,8 @@ impl Window {
     /// Whether the way is so long that what little was answered says nothing of what it holds.
     #[must_use]
     pub fn is_starting(&self) -> bool {
-        self.shortest.is_some_and(|shortest| shortest >= FAR) && self.delivered < START_FAR as u64
+        let far = |shortest| shortest >= FAR_AWAY.as_secs_f64();
+        self.shortest.is_some_and(far) && self.delivered < START_FAR as u64
     }
 
     /// What may be in flight whatever was measured.

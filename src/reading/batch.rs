@@ -283,11 +283,9 @@ impl Batch {
         } else {
             return;
         };
+        let rows = run.rows;
         self.row += skipped;
-        if skipped == left {
-            self.row = 0;
-            self.run += 1;
-        }
+        self.end_run(rows);
     }
 
     /// Takes one token of the answer.
@@ -297,10 +295,7 @@ impl Batch {
         };
         let ((column, row), rows) = (run.at(self.row), run.rows);
         self.row += 1;
-        if self.row >= rows {
-            self.row = 0;
-            self.run += 1;
-        }
+        self.end_run(rows);
         if let Token::Error(span) = token {
             return self.accept_error(column, row, rows, connection.bytes(span));
         }
@@ -458,7 +453,7 @@ impl Batch {
         self.expiries.get(row).copied().unwrap_or(NO_EXPIRY)
     }
 
-    fn value(&mut self, row: usize, span: Span) -> Answer {
+    pub(super) fn value(&mut self, row: usize, span: Span) -> Answer {
         if self.unsure.contains(&row) {
             return Answer::Torn(row);
         }
@@ -472,6 +467,14 @@ impl Batch {
     /// Answers that the last token completed, beside its own.
     pub(crate) fn take_together(&mut self) -> Vec<Answer> {
         std::mem::take(&mut self.together)
+    }
+
+    /// After the last of a run's answers comes the first of the next run.
+    pub(super) fn end_run(&mut self, rows: usize) {
+        if self.row >= rows {
+            self.row = 0;
+            self.run += 1;
+        }
     }
 
     fn end(&mut self) {

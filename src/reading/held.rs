@@ -21,8 +21,9 @@ impl Batch {
         !self.is_longer && self.bytes <= HELD_PREDICTED
     }
 
-    /// Takes the strings of an MGET that have come, one after the other.
-    pub(crate) fn take_texts(
+    /// Takes what has come of the commonest runs, one answer after the other: the strings of an MGET, and the expiries of values
+    /// that came before them.
+    pub(crate) fn take_run(
         &mut self,
         connection: &mut Connection,
         answers: &mut Vec<Answer>,
@@ -30,57 +31,32 @@ impl Batch {
         let Some(run) = self.runs.get(self.run) else {
             return Ok(());
         };
-        if self.void || !self.unsure.is_empty() || !run.is(Column::Text) {
+        if self.void || !self.unsure.is_empty() {
             return Ok(());
         }
         let (rows, base) = (run.rows, run.base);
-        if self.held.is_empty() {
+        if run.is(Column::Text) {
             while self.row < rows
                 && let Some(span) = connection.bulk()?
             {
-                answers.push(self.found(base + self.row, span, self.expiry(base + self.row)));
+                let answer = self.value(base + self.row, span);
+                if answer != Answer::Part {
+                    answers.push(answer);
+                }
+                self.row += 1;
+            }
+        } else if run.is(Column::ExpiryBehind) {
+            while self.row < rows
+                && let Some(expiry) = connection.integer()?
+            {
+                answers.push(self.behind(base + self.row, expiry));
                 self.row += 1;
             }
         } else {
-            while self.row < rows
-                && let Some(span) = connection.bulk()?
-            {
-                self.hold(base + self.row, span);
-                self.row += 1;
-            }
+            return Ok(());
         }
         self.end_run(rows);
         Ok(())
-    }
-
-    /// Takes the expiries that have come of values that came before them.
-    pub(crate) fn take_expiries(
-        &mut self,
-        connection: &mut Connection,
-        answers: &mut Vec<Answer>,
-    ) -> Result<(), Lost> {
-        let Some(run) = self.runs.get(self.run) else {
-            return Ok(());
-        };
-        if self.void || !run.is(Column::ExpiryBehind) {
-            return Ok(());
-        }
-        let (rows, base) = (run.rows, run.base);
-        while self.row < rows
-            && let Some(expiry) = connection.integer()?
-        {
-            answers.push(self.behind(base + self.row, expiry));
-            self.row += 1;
-        }
-        self.end_run(rows);
-        Ok(())
-    }
-
-    fn end_run(&mut self, rows: usize) {
-        if self.row >= rows {
-            self.row = 0;
-            self.run += 1;
-        }
     }
 
     /// A value waits.

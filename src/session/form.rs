@@ -4,10 +4,10 @@ use std::future::pending;
 use std::time::Duration;
 
 use super::Session;
-use super::lanes::FAR_AWAY;
 use crate::config::{Carriage, Command};
 use crate::server::{keep_packing, may_copy_plainly};
 use crate::stats::Phase;
+use crate::window::FAR_AWAY;
 
 /// A round trip from which on a link may be slower than the servers: none within one host is so long.
 const FAR: Duration = Duration::from_micros(150);

@@ -1,11 +1,10 @@
 //! How many lanes read and write: as told, or as the way to each server suits.
 
-use std::time::Duration;
-
 use tracing::warn;
 
 use crate::config::{Auto, Config, Side};
 use crate::server::Profile;
+use crate::window::FAR_AWAY;
 
 /// Lanes to a server that is near: it answers from one thread, and one connection keeps that busy.
 const NEAR: usize = 1;
@@ -13,8 +12,6 @@ const NEAR: usize = 1;
 const ENCRYPTED: usize = 2;
 /// One TCP connection does not fill a long way.
 const FAR: usize = 4;
-/// From this round trip on a server is far.
-pub(super) const FAR_AWAY: Duration = Duration::from_millis(10);
 /// A scan and a read lane.
 const LEAST_AT_SOURCE: usize = 2;
 /// A write lane.

@@ -383,8 +383,7 @@ impl ReadLane {
             }
             head.skip(&mut pipe.connection);
             if pipe.prepaid.is_none() {
-                head.take_texts(&mut pipe.connection, &mut pipe.answers)?;
-                head.take_expiries(&mut pipe.connection, &mut pipe.answers)?;
+                head.take_run(&mut pipe.connection, &mut pipe.answers)?;
                 if head.is_done() {
                     continue;
                 }

@@ -121,8 +121,7 @@ impl Half {
             }
             head.skip(connection);
             if self.lease.is_none() {
-                head.take_texts(connection, &mut self.answers)?;
-                head.take_expiries(connection, &mut self.answers)?;
+                head.take_run(connection, &mut self.answers)?;
                 for answer in self.answers.drain(..) {
                     note(answer, head, page, connection);
                 }
