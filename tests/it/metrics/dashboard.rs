@@ -130,7 +130,7 @@ fn a_real_prometheus_answers_every_query_of_the_dashboard_and_of_the_alerts() {
     let mut running = live("tracking", &source.uri(), &to).words(ANYWHERE).spawn();
     let address = address(&mut running);
     let prometheus = Prometheus::scraping(&address);
-    load.during(&source, Duration::ZERO, |_| {
+    let ((), done) = load.during(&source, Duration::ZERO, |_| {
         until(&address, "the run is ready", |scrape| {
             scrape.is("riot_ready", 1)
         });
@@ -171,6 +171,7 @@ fn a_real_prometheus_answers_every_query_of_the_dashboard_and_of_the_alerts() {
             Some(())
         });
     });
+    done.settle(&source);
     running.signal("TERM");
     running.finish().exits(1);
     let value: Option<String> = target.run("GET forbidden");
