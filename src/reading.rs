@@ -2,6 +2,7 @@
 
 mod answer;
 mod batch;
+mod clock;
 mod commands;
 mod dialect;
 mod held;

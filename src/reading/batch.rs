@@ -40,6 +40,8 @@ pub(super) enum Column {
     Executed,
     /// The header of TIME's array, the seconds, the microseconds.
     Clock,
+    /// The same, asked for behind the PTTLs of the same transaction.
+    ClockBehind,
     /// INFO keyspace: no key has an expiry, or the batch is void.
     Keyspace,
     /// PEXPIRETIME or PTTL.
@@ -146,6 +148,10 @@ pub(crate) struct Batch {
     pub(super) is_longer: bool,
     /// What an expiry answer counts from: 0 where it is an instant already.
     pub(super) clock: Millis,
+    /// When the last of them had been read.
+    pub(super) clock_behind: Millis,
+    /// How often that was too late.
+    pub(super) late: u8,
     pub(super) skew: Millis,
     /// Expiries that could not be told: nothing is written without.
     pub(super) unsure: Vec<usize>,
@@ -157,7 +163,7 @@ pub(crate) struct Batch {
     pub(super) presumes: bool,
     /// Other databases than the run's have keys.
     others: bool,
-    /// Keys have expiries though none were asked for, or its values are too long to be held.
+    /// Keys have expiries though none were asked for, its values are too long to be held, or its expiries are not exact.
     pub(super) void: bool,
     first_error: Option<String>,
     refusal: Option<String>,
@@ -188,6 +194,8 @@ impl Batch {
             held_bytes: 0,
             is_longer: false,
             clock: 0,
+            clock_behind: 0,
+            late: 0,
             skew: 0,
             unsure: Vec::new(),
             together: Vec::new(),
@@ -227,7 +235,7 @@ impl Batch {
         self.presumes
     }
 
-    /// Whether nothing of its answers counts, because keys have expiries or values are too long: it must be read again.
+    /// Whether nothing of its answers counts, as `void` says: it must be read again.
     pub(crate) fn is_void(&self) -> bool {
         self.void
     }
@@ -301,21 +309,12 @@ impl Batch {
         }
         Ok(match (column, token) {
             (Column::Opened | Column::Queued, Token::Simple(_))
-            | (Column::Executed | Column::Texts, Token::Array(_)) => Answer::Part,
-            (Column::Clock, Token::Array(_)) => {
-                self.clock = 0;
-                Answer::Part
-            }
-            (Column::Clock, Token::Bulk(span)) => {
-                let number: Millis = std::str::from_utf8(connection.bytes(span))
-                    .ok()
-                    .and_then(|text| text.parse().ok())
-                    .unwrap_or(0);
-                self.clock += if row == 1 {
-                    number * 1000
-                } else {
-                    number / 1000
-                };
+            | (
+                Column::Executed | Column::Texts | Column::Clock | Column::ClockBehind,
+                Token::Array(_),
+            ) => Answer::Part,
+            (Column::Clock | Column::ClockBehind, Token::Bulk(span)) => {
+                self.tell_time(column, row, connection.bytes(span));
                 Answer::Part
             }
             (Column::Keyspace, Token::Bulk(span)) => {
@@ -379,7 +378,7 @@ impl Batch {
                 self.refusal = Some(self.first_error.take().unwrap_or(text));
                 Answer::Part
             }
-            Column::Clock => {
+            Column::Clock | Column::ClockBehind => {
                 self.skip_rest_of_column(row, rows);
                 Answer::Part
             }

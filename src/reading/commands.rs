@@ -100,7 +100,7 @@ impl Batch {
         if multi {
             let expiries = if self.presumes { 1 } else { keys };
             let values = if self.road.is_texts() { 1 } else { keys };
-            let asked = usize::from(clock) + usize::from(asks_databases);
+            let asked = 2 * usize::from(clock) + usize::from(asks_databases);
             let queued = asked + expiries + if kinds { keys } else { 0 } + values;
             out.words(&[b"MULTI"]);
             self.expect(Column::Opened, 1);
@@ -127,18 +127,20 @@ impl Batch {
         if !multi || after.is_some() {
             self.held = vec![None; keys];
         }
+        // PTTLs count from TIME: within one transaction they come before what takes its time, and TIME again tells what they took.
+        let before = if multi && clock {
+            self.each(out, before.as_slice(), 0, keys);
+            out.words(&[b"TIME"]);
+            self.expect(Column::ClockBehind, 3);
+            None
+        } else {
+            before
+        };
         if self.road.is_texts() {
             self.encode_texts(dialect, [before, after], out);
         } else {
             let kind = kinds.then(|| Question::new(Column::Kind, b"*2\r\n$4\r\nTYPE\r\n"));
             let payload = Some(Question::new(Column::Payload, b"*2\r\n$4\r\nDUMP\r\n"));
-            // A PTTL counts from TIME: within one transaction they come before what takes its time.
-            let (first, before) = if multi && clock {
-                (before, None)
-            } else {
-                (None, before)
-            };
-            self.each(out, first.as_slice(), 0, keys);
             let questions = [before, kind, payload, after].into_iter().flatten();
             self.each(out, &questions.collect::<Vec<_>>(), 0, keys);
         }

@@ -256,3 +256,55 @@ fn expiries_that_come_while_it_runs_are_copied_with_their_values() {
         "{with} keys were read after they had an expiry\n{output}"
     );
 }
+
+#[test]
+fn a_source_that_is_held_up_while_it_tells_expiries_shortens_no_life() {
+    // Before 7.0 an expiry is told as what is left of it, counted from the TIME of the same transaction.
+    let (source, target) = (
+        Server::start(Version::Redis60),
+        Server::start(Version::Redis70),
+    );
+    let at = data::server_time(&mut source.connection()) + 3_600_000;
+    let mut c = source.connection();
+    for part in (0..size().held_keys).collect::<Vec<u32>>().chunks(2000) {
+        let mut pipe = redis::pipe();
+        for key in part {
+            pipe.cmd("SET")
+                .arg(format!("key:{key}"))
+                .arg("text")
+                .ignore();
+            pipe.cmd("PEXPIREAT").arg(format!("key:{key}")).arg(at);
+            pipe.ignore();
+        }
+        pipe.exec(&mut c).unwrap();
+    }
+    for carriage in ["struct", "dump"] {
+        let running = replicate(&source, &target)
+            .words(["--compare", "none", "--type", carriage])
+            .spawn();
+        let over = AtomicBool::new(false);
+        let output = std::thread::scope(|scope| {
+            let _stop = wait::Stop(&over);
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    source.pause();
+                    wait::pause(Duration::from_millis(30));
+                    source.resume();
+                    wait::pause(Duration::from_millis(5));
+                }
+            });
+            running.finish().exits(0)
+        });
+        let found = data::snapshot(&target, 0);
+        assert_eq!(found.len(), size().held_keys as usize, "{output}");
+        for (key, value) in found {
+            let (told, _) = value.expiry.expect("every key has an expiry");
+            assert!(
+                (at - 10..=at).contains(&told),
+                "{key:?}: {}\n{output}",
+                told - at
+            );
+        }
+        target.tell("FLUSHALL");
+    }
+}

@@ -57,6 +57,8 @@ pub(crate) struct Size {
     pub(crate) big_budget: u64,
     /// Keys that are read and not written.
     pub(crate) unwritten_keys: u32,
+    /// Keys with expiries in a source that is held up again and again.
+    pub(crate) held_keys: u32,
     /// Bytes of each of the three strings that are copied with default options.
     pub(crate) longest_string: usize,
     /// Small keys of a copy that is killed and picked up.
@@ -103,6 +105,7 @@ pub(crate) fn size() -> Size {
             big_string: 600 << 20,
             big_budget: 64 << 20,
             unwritten_keys: 10_000_000,
+            held_keys: 500_000,
             longest_string: 500 << 20,
             state_keys: 2_000_000,
             state_kills: 20,
@@ -139,6 +142,7 @@ pub(crate) fn size() -> Size {
             big_string: 200 << 20,
             big_budget: 8 << 20,
             unwritten_keys: 400_000,
+            held_keys: 100_000,
             longest_string: 150 << 20,
             state_keys: 100_000,
             state_kills: 4,
