@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::answer::{Answer, have_expiries, have_other_databases};
 use crate::entry::{Key, Millis};
-use crate::error::{Class, Lost, classify};
+use crate::error::{Class, Lost, classify, is_away};
 use crate::wire::{Connection, Span, Token};
 
 /// How a batch is read.
@@ -99,7 +99,7 @@ impl Run {
     }
 
     /// What the answer after `row` others is, and to which place of the batch it belongs.
-    fn at(&self, row: usize) -> (Column, usize) {
+    pub(super) fn at(&self, row: usize) -> (Column, usize) {
         let column = self.columns.get(row % self.width).copied();
         (
             column.unwrap_or(Column::Opened),
@@ -144,6 +144,8 @@ pub(crate) struct Batch {
     /// Values that came before what tells whether they count.
     pub(super) held: Vec<Option<Span>>,
     pub(super) held_bytes: usize,
+    /// Each value is held until its expiry was asked again, and no longer.
+    pub(super) asks_again: bool,
     /// Its values are longer than was predicted: they are not asked for before their expiries.
     pub(super) is_longer: bool,
     /// What an expiry answer counts from: 0 where it is an instant already.
@@ -166,7 +168,7 @@ pub(crate) struct Batch {
     /// Keys have expiries though none were asked for, its values are too long to be held, or its expiries are not exact.
     pub(super) void: bool,
     first_error: Option<String>,
-    refusal: Option<String>,
+    pub(super) refusal: Option<String>,
 }
 
 /// Expiry answers: no key, no expiry.
@@ -192,6 +194,7 @@ impl Batch {
             kinds: Vec::new(),
             held: Vec::new(),
             held_bytes: 0,
+            asks_again: false,
             is_longer: false,
             clock: 0,
             clock_behind: 0,
@@ -223,11 +226,6 @@ impl Batch {
     /// Whether all answers have come.
     pub(crate) fn is_done(&self) -> bool {
         self.run >= self.runs.len()
-    }
-
-    /// Whether what was read so far may leave the read buffer while the batch goes on: it was taken, or does not count.
-    pub(crate) fn is_streaming(&self) -> bool {
-        self.void || (self.held.is_empty() && self.refusal.is_none())
     }
 
     /// Whether its expiries were not asked for, as no key was thought to have one.
@@ -397,6 +395,11 @@ impl Batch {
                     self.refusal.get_or_insert(text);
                 }
                 self.expiries.push(NO_EXPIRY);
+                Answer::Part
+            }
+            Column::Kind | Column::Memory | Column::Payload | Column::Single if is_away(error) => {
+                // The server cannot answer now, whatever it is asked.
+                self.refusal.get_or_insert(text);
                 Answer::Part
             }
             Column::Kind => {

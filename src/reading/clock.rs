@@ -1,13 +1,16 @@
 //! What a PTTL counts from: the source's TIME, before 7.0.
 //!
 //! A PTTL is what is left of a life when it is read, and TIME of the same transaction is read a little earlier. What the source's
-//! machine does between the two would shorten the life, so TIME is read again behind the PTTLs.
+//! machine does between the two would shorten the life, so TIME is read again behind the PTTLs. Without MULTI it is read behind
+//! all else.
 
 use super::batch::{Batch, Column};
 use crate::entry::Millis;
 
 /// The PTTLs of a batch take the source less than this, in milliseconds, unless something holds it up.
 const LATE: Millis = 20;
+/// The same where other clients' commands, and the values, come in between.
+const LATE_APART: Millis = 100;
 /// A batch whose PTTLs took longer is read again this often: a source can be that slow.
 const AGAIN: u8 = 2;
 
@@ -36,7 +39,8 @@ impl Batch {
 
     /// Nothing of its answers counts where its expiries are not exact.
     fn void_for_time(&mut self) {
-        if self.clock_behind - self.clock > LATE && self.late < AGAIN {
+        let late = if self.asks_again { LATE_APART } else { LATE };
+        if self.clock_behind - self.clock > late && self.late < AGAIN {
             self.late += 1;
             self.void = true;
         }

@@ -124,6 +124,7 @@ impl Batch {
         if before.is_some() {
             self.expiries.reserve(keys);
         }
+        self.asks_again = !multi && after.is_some();
         if !multi || after.is_some() {
             self.held = vec![None; keys];
         }
@@ -143,6 +144,10 @@ impl Batch {
             let payload = Some(Question::new(Column::Payload, b"*2\r\n$4\r\nDUMP\r\n"));
             let questions = [before, kind, payload, after].into_iter().flatten();
             self.each(out, &questions.collect::<Vec<_>>(), 0, keys);
+        }
+        if clock && !multi {
+            out.words(&[b"TIME"]);
+            self.expect(Column::ClockBehind, 3);
         }
         if multi {
             out.words(&[b"EXEC"]);

@@ -33,3 +33,16 @@ pub struct Dialect {
     /// How strings are carried.
     pub carriage: Carriage,
 }
+
+impl Dialect {
+    /// Whether a batch was refused only because it was a transaction: a server that is over its `maxmemory` and may not evict
+    /// queues nothing, not even reads. From then on they go without.
+    pub(crate) fn does_without_multi(&mut self, refusal: &str) -> bool {
+        let does = self.multi && !self.cluster && refusal.starts_with("OOM");
+        if does {
+            tracing::debug!("a transaction of reads was refused: {refusal}; without, from now on");
+            self.multi = false;
+        }
+        does
+    }
+}

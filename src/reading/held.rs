@@ -5,8 +5,8 @@
 //! the other order, as each can be passed on when it has come.
 
 use super::answer::{Answer, Found};
-use super::batch::{Batch, Column, NO_EXPIRY, NO_KEY};
-use crate::entry::Millis;
+use super::batch::{Batch, Column, NO_EXPIRY, NO_KEY, Road};
+use crate::entry::{Key, Millis};
 use crate::error::Lost;
 use crate::wire::{Connection, Span};
 
@@ -36,7 +36,9 @@ impl Batch {
         }
         let (rows, base) = (run.rows, run.base);
         if run.is(Column::Text) {
-            while self.row < rows
+            // A value may be the one with which they are too long to be held: nothing counts from there on.
+            while !self.void
+                && self.row < rows
                 && let Some(span) = connection.bulk()?
             {
                 let answer = self.value(base + self.row, span);
@@ -59,6 +61,16 @@ impl Batch {
         Ok(())
     }
 
+    /// Whether what was read so far may leave the read buffer while the batch goes on: it was taken, or does not count.
+    pub(crate) fn is_streaming(&self) -> bool {
+        let holds = if self.asks_again {
+            self.held.iter().any(Option::is_some)
+        } else {
+            !self.held.is_empty()
+        };
+        self.void || (!holds && self.refusal.is_none())
+    }
+
     /// A value waits.
     pub(super) fn hold(&mut self, row: usize, span: Span) {
         if let Some(held) = self.held.get_mut(row) {
@@ -76,6 +88,17 @@ impl Batch {
         if partial.is_some_and(|length| length >= most) && self.holds_for_order() {
             self.void_for_length();
         }
+    }
+
+    /// Takes out the key whose value has begun to come, with its type where that is known.
+    pub(crate) fn take_large(&mut self) -> Option<(Key, Option<Vec<u8>>)> {
+        let (_, row) = self.runs.get(self.run)?.at(self.row);
+        let kind = match self.road {
+            Road::Texts | Road::Doubts => Some(b"string".to_vec()),
+            _ => self.kind(row).map(<[u8]>::to_vec),
+        };
+        let known = row >= self.settled && row < self.keys.len();
+        known.then(|| (self.keys.remove(row), kind))
     }
 
     /// Nothing of its answers counts: it is read again in the other order.
@@ -116,6 +139,11 @@ impl Batch {
             return Answer::Torn(row);
         }
         self.found(row, span, before)
+    }
+
+    /// Whether a key's type or expiry was answered by another node's error.
+    pub(crate) fn is_unsure(&self, row: usize) -> bool {
+        self.unsure.contains(&row)
     }
 
     pub(super) fn torn(&mut self, row: usize) -> Answer {

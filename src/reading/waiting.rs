@@ -220,7 +220,7 @@ impl Waiting {
         let rest = self.piles().map(|(road, pile)| pile.take(road));
         self.ready_keys = 0;
         let batches = self.ready.drain(..).chain(rest);
-        let keys = batches.flat_map(|batch| batch.keys);
+        let keys = batches.flat_map(Batch::into_unsettled);
         keys.chain(self.strangers.drain(..)).collect()
     }
 }

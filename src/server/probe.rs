@@ -162,7 +162,7 @@ fn together(needs: Needs, node: bool) -> Vec<Vec<&'static str>> {
     // Last: who may not discard stays in it.
     add(
         needs.reads || needs.multi,
-        &[&["MULTI"], &["DISCARD"], &["EXEC"]],
+        &[&["MULTI"], &["PING"], &["DISCARD"], &["EXEC"]],
     );
     commands
 }
@@ -329,8 +329,17 @@ impl Probe<'_> {
         if needs.reads || needs.multi {
             profile.multi = self.tried(&["MULTI"]).await? == Tried::Allowed;
             if profile.multi {
+                let queued = self.tried(&["PING"]).await?;
                 self.tried(&["DISCARD"]).await?;
                 profile.multi = self.tried(&["EXEC"]).await? != Tried::Denied;
+                if !needs.multi && matches!(queued, Tried::Said(said) if said.starts_with("OOM")) {
+                    warn!(
+                        "{} {}: it is full (maxmemory) and takes no transactions: value and expiry of a key are read one after the other",
+                        self.side(),
+                        self.endpoint.address
+                    );
+                    profile.multi = false;
+                }
             }
             if needs.multi && !profile.multi {
                 self.denied.push("MULTI");

@@ -23,7 +23,7 @@ use super::pipes::{Home, any_moved};
 use crate::clock;
 use crate::config::Side;
 use crate::deal::Inlets;
-use crate::entry::{Key, Parcel};
+use crate::entry::{Entry, Key, Parcel};
 use crate::error::{Lost, RunError};
 use crate::nodes::{Node, Routes};
 use crate::queue::Receiver;
@@ -82,7 +82,7 @@ pub struct ReadLane {
     /// Keys of a batch.
     keys: usize,
     /// Keys that are not read here, but copied by the commands of their types.
-    by_type: Vec<Key>,
+    by_type: Vec<Entry>,
     /// Keys that another node has than was asked: they are sent there once nothing is in flight.
     astray: Vec<Key>,
     /// Keys that one other node is asked for, once nothing is in flight.
@@ -304,7 +304,10 @@ impl ReadLane {
                     pipe.waiting.add(key, Road::Payloads, bytes + value);
                 }
                 First::Nothing => pipe.waiting.add_guessed(key, guess, carriage),
-                First::ByType => self.by_type.push(key),
+                First::ByType => {
+                    let ticket = self.ticket(key, None);
+                    self.by_type.push(ticket);
+                }
                 First::Inspect => pipe.waiting.add(key, Road::Inspect, bytes),
                 First::Weigh => pipe.waiting.add(key, Road::Weigh, bytes),
             }
@@ -394,7 +397,7 @@ impl ReadLane {
                 let (streaming, void) = (head.is_streaming(), head.is_void());
                 if self.is_oversize(partial, head) {
                     pipe.oversize = true;
-                    let why = "a string is larger than --big-key: it is read in chunks";
+                    let why = "a value is larger than --big-key: it is read in chunks";
                     return Err(Lost::Io(std::io::Error::other(why)));
                 }
                 if let Some(length) = partial.filter(|length| *length >= LONG)
@@ -453,7 +456,9 @@ impl ReadLane {
         self.context.stats.latency(Side::Source, command, took, 1);
         if let Some(refusal) = refusal {
             pipe.void();
-            if self.waits_for_source(pipe, refusal.as_bytes()).await {
+            if pipe.dialect.does_without_multi(&refusal)
+                || self.waits_for_source(pipe, refusal.as_bytes()).await
+            {
                 pipe.waiting.again(batch);
             } else {
                 self.refused(batch, &refusal, pipe);

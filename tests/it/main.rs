@@ -53,6 +53,7 @@ mod snapshot;
 mod sparing;
 mod state;
 mod support;
+mod troubled;
 mod types;
 mod unordered;
 mod verify;

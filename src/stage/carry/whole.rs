@@ -39,7 +39,7 @@ impl CarryLane {
         }
         let moment = self.moment(ends);
         let dumped = self.dump(&mut line.source, job);
-        let (left, payload) = match dumped.await.map_err(|lost| (Side::Source, lost))? {
+        let (clock, left, payload) = match dumped.await.map_err(|lost| (Side::Source, lost))? {
             Ok(dumped) => dumped,
             Err(fate) => return Ok(fate),
         };
@@ -51,7 +51,7 @@ impl CarryLane {
             _ if !self.terms.keep_expiry => 0,
             ..0 => 0,
             left if self.terms.source_pexpiretime => left + moment.shift,
-            left => moment.now() + left + moment.shift,
+            left => clock.unwrap_or_else(|| moment.now()) + left + moment.shift,
         };
         if let Some(follow) = &self.context.follow {
             let expiry = (left >= 0).then_some(instant);
@@ -64,12 +64,13 @@ impl CarryLane {
             .map_err(|lost| (Side::Target, lost))
     }
 
-    /// Expiry and payload of one instant. All answers are taken, whatever they are.
+    /// Expiry and payload of one instant, and what a PTTL counts from where the source tells it. All answers are taken, whatever
+    /// they are.
     async fn dump(
         &self,
         source: &mut Connection,
         job: &Job,
-    ) -> Result<Result<(i64, Bytes), Fate>, Lost> {
+    ) -> Result<Result<(Option<i64>, i64, Bytes), Fate>, Lost> {
         let key = job.entry.source_name();
         let expiry: &[u8] = if self.terms.source_pexpiretime {
             b"PEXPIRETIME"
@@ -77,13 +78,17 @@ impl CarryLane {
             b"PTTL"
         };
         let out = source.outgoing();
+        let clock = self.terms.source_time && !self.terms.source_pexpiretime;
         out.words(&[b"MULTI"]);
+        if clock {
+            out.words(&[b"TIME"]);
+        }
         out.words(&[expiry, key]);
         out.words(&[b"DUMP", key]);
         out.words(&[b"EXEC"]);
         let mut first: Option<String> = None;
-        // MULTI's, two of queueing, the header of EXEC's.
-        for _ in 0..4 {
+        // MULTI's, those of queueing, the header of EXEC's.
+        for _ in 0..4 + usize::from(clock) {
             if let Answer::Error(error) = answer(source).await? {
                 first.get_or_insert(error);
             }
@@ -91,9 +96,10 @@ impl CarryLane {
         if let Some(error) = first {
             return Ok(Err(Fate::Failed(Side::Source, error)));
         }
+        let clock = if clock { time(source).await? } else { None };
         let (left, payload) = (answer(source).await?, answer(source).await?);
         Ok(match (left, payload) {
-            (Answer::Number(left), Answer::Value(payload)) => Ok((left, payload)),
+            (Answer::Number(left), Answer::Value(payload)) => Ok((clock, left, payload)),
             (_, Answer::Nil) => Err(Fate::Gone),
             (Answer::Error(error), _) | (_, Answer::Error(error)) => {
                 Err(Fate::Failed(Side::Source, error))
@@ -152,6 +158,22 @@ impl CarryLane {
 }
 
 /// One token of an answer; a long value is not copied.
+/// What TIME says, in milliseconds; `None`: an error.
+async fn time(source: &mut Connection) -> Result<Option<i64>, Lost> {
+    if let Answer::Error(_) = answer(source).await? {
+        return Ok(None);
+    }
+    let (seconds, micros) = (answer(source).await?, answer(source).await?);
+    let number = |answer| match answer {
+        Answer::Value(digits) => std::str::from_utf8(&digits).ok()?.parse::<i64>().ok(),
+        _ => None,
+    };
+    let (seconds, micros) = (number(seconds), number(micros));
+    Ok(seconds
+        .zip(micros)
+        .map(|(seconds, micros)| seconds * 1000 + micros / 1000))
+}
+
 async fn answer(connection: &mut Connection) -> Result<Answer, Lost> {
     let limit = connection.limit();
     loop {

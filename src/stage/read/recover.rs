@@ -174,20 +174,19 @@ impl ReadLane {
 
     /// A batch that was refused as a whole: its keys are tried one by one, so that each has its own error.
     pub(super) fn refused(&mut self, batch: Batch, refusal: &str, pipe: &mut ReadPipe) {
-        let alone = batch.keys.len() == 1;
+        let (road, failed) = (batch.road, batch.failed);
+        let keys: Vec<Key> = batch.into_unsettled().collect();
+        let alone = keys.len() == 1;
         let class = classify(refusal.as_bytes());
         self.context.stats.erred(Side::Source, class);
         let transient = class == Class::Transient;
-        let failed = batch.failed + u32::from(transient || alone);
+        let failed = failed + u32::from(transient || alone);
         let again = !alone || (transient && self.context.flow.read_retry.allows(failed));
-        debug!(
-            "a batch of {} keys was refused: {refusal}",
-            batch.keys.len()
-        );
-        for key in batch.keys {
+        debug!("a batch of {} keys was refused: {refusal}", keys.len());
+        for key in keys {
             if again {
                 self.context.stats.retried(1);
-                pipe.waiting.retry(key, batch.road, failed);
+                pipe.waiting.retry(key, road, failed);
             } else {
                 self.context.fail(Side::Source, &key, refusal);
             }
@@ -244,17 +243,20 @@ impl ReadLane {
         Ok(())
     }
 
-    /// A string is too large to be taken as it comes: with its connection it goes, and all that was asked there is weighed.
+    /// A value is too large to be taken as it comes: it goes by its type's commands whatever MEMORY USAGE says, which looks at a
+    /// few elements only. With it goes the connection, and all else that was asked there is looked at.
     async fn weigh_again(&mut self, pipes: &mut Vec<ReadPipe>, place: usize) -> Result<(), End> {
         let Some(pipe) = pipes.get_mut(place) else {
             return Ok(());
         };
-        debug!("a string is larger than --big-key: it is read in chunks, on another connection");
-        let keys: Vec<Key> = pipe
-            .lost()
-            .into_iter()
-            .flat_map(Batch::into_unsettled)
-            .collect();
+        debug!("a value is larger than --big-key: it is read in chunks, on another connection");
+        let mut flying = pipe.lost();
+        if let Some(head) = flying.front_mut()
+            && let Some((key, kind)) = head.take_large()
+        {
+            self.take_by_type(key, kind.as_deref());
+        }
+        let keys: Vec<Key> = flying.into_iter().flat_map(Batch::into_unsettled).collect();
         match pipe.node.link().open().await {
             Ok(new) => pipe.connection = new,
             Err(RunError::Left { .. }) => {
@@ -305,13 +307,17 @@ impl ReadLane {
             self.send(head, pipe);
             return;
         }
+        let road = match head.road {
+            looks @ (Road::Inspect | Road::Weigh) => looks,
+            _ => self.any_road(),
+        };
         let alone = head.keys.len() == 1;
         let message = format!("{lost} (tried {failed} times)");
         for key in head.into_unsettled() {
             if alone {
                 self.context.fail(Side::Source, &key, &message);
             } else {
-                pipe.waiting.retry(key, self.any_road(), 0);
+                pipe.waiting.retry(key, road, 0);
             }
         }
     }

@@ -35,6 +35,10 @@ impl ReadLane {
         let Some(mut head) = pipe.flying.pop_front() else {
             return Ok(());
         };
+        if head.is_void() {
+            // Nothing of it is settled: what stands before an answer in it would count as settled, too.
+            pipe.answers.clear();
+        }
         let mut entries = Vec::with_capacity(pipe.answers.len());
         let mut tally = Tally::default();
         let mut strings = Strings::default();

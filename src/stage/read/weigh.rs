@@ -56,6 +56,8 @@ impl ReadLane {
         }
         let text = guess.text && self.carriage() != Carriage::Dump;
         match guess.known {
+            // What was read of it before may not be written yet: a key that changed since is asked for behind that.
+            true if !text && by_type && key.mark.is_event() => First::Nothing,
             true if !text && by_type => First::ByType,
             // Its ticket leaves with the answer, behind whatever was read of it before.
             true if !text && guess.plain && self.takes_plainly(key) => First::Weigh,
@@ -81,9 +83,17 @@ impl ReadLane {
         if self.by_type.is_empty() {
             return Ok(());
         }
-        let keys = std::mem::take(&mut self.by_type);
-        let entries = keys.into_iter().map(|key| self.ticket(key, None)).collect();
+        let entries = std::mem::take(&mut self.by_type);
         self.send_on(entries, Some(Lease::default())).await
+    }
+
+    /// A key that is too large to be read at once.
+    pub(super) fn take_by_type(&mut self, key: Key, kind: Option<&[u8]>) {
+        if let Some(follow) = &self.context.follow {
+            follow.changed.hold(&key);
+        }
+        let ticket = self.ticket(key, kind);
+        self.by_type.push(ticket);
     }
 
     /// Whether a value has begun to arrive that was thought to be smaller, and is to be read in chunks.

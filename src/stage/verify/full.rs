@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::aside::{Aside, Looks};
 use super::half::Half;
 use super::question::NO_EXPIRY;
-use super::sheet::{Look, Sheet};
+use super::sheet::{Inspected, Look, Sheet};
 use super::{Suspect, Suspects, Terms, fail, is_astray};
 use crate::config::{Carriage, Side};
 use crate::entry::Key;
@@ -387,7 +387,14 @@ impl FullLane {
     fn judge_inspected(&mut self, sheet: Sheet) {
         let needs_type = self.rename.needs_type();
         let mut settled = 0;
-        for (key, (memory, kind)) in sheet.keys.into_iter().zip(sheet.source.inspected) {
+        let mut inspected = sheet.source.inspected;
+        inspected.resize(sheet.keys.len(), Inspected::Unseen);
+        for (key, inspected) in sheet.keys.into_iter().zip(inspected) {
+            let Inspected::Told(memory, kind) = inspected else {
+                // It is looked at by itself.
+                self.doubt(key, None, 0);
+                continue;
+            };
             if !self.looks.terms.wants(&kind, memory.unwrap_or_default()) {
                 settled += 1;
             } else if needs_type {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::sheet::{Held, Look, Page, Sheet};
+use super::sheet::{Held, Inspected, Look, Page, Sheet};
 use crate::clock;
 use crate::config::{RetryLimit, Side};
 use crate::error::{Class, Lost, RunError, classify};
@@ -140,8 +140,9 @@ impl Half {
             for answer in head.take_together() {
                 note(answer, head, page, connection);
             }
+            let held = answer == Answer::Part && !head.is_void();
             note(answer, head, page, connection);
-            if self.lease.take().is_some() && head.is_streaming() {
+            if !held && self.lease.take().is_some() && head.is_streaming() {
                 // The digest is all that is kept of a long value.
                 connection.release();
             }
@@ -190,7 +191,15 @@ impl Half {
             return Ok(());
         };
         let page = page(self.side, sheet);
-        if let Some(refusal) = batch.take_refusal() {
+        let refusal = batch.take_refusal();
+        if refusal
+            .as_ref()
+            .is_some_and(|refusal| self.dialect.does_without_multi(refusal))
+        {
+            self.ask(number, batch, connection);
+            return Ok(());
+        }
+        if let Some(refusal) = refusal {
             let class = classify(refusal.as_bytes());
             self.context.stats.erred(self.side, class);
             if class == Class::Transient {
@@ -263,8 +272,12 @@ fn note(answer: Answer, batch: &Batch, page: &mut Page, connection: &Connection)
         }
         Answer::Inspected(row, memory) => {
             let kind = batch.kind(row).unwrap_or_default().to_vec();
-            page.inspected.resize(row, (None, Vec::new()));
-            page.inspected.push((memory, kind));
+            page.inspected.resize(row, Inspected::Unseen);
+            page.inspected.push(if batch.is_unsure(row) {
+                Inspected::Unseen
+            } else {
+                Inspected::Told(memory, kind)
+            });
             return;
         }
     };

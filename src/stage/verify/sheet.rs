@@ -114,13 +114,22 @@ pub(super) struct Sheet {
     pub(super) target: Page,
 }
 
+/// What was told of a key before it is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Inspected {
+    /// Nothing: the server answered with an error.
+    Unseen,
+    /// MEMORY USAGE and TYPE, where they were asked for.
+    Told(Option<u64>, Vec<u8>),
+}
+
 /// One side's part of a sheet.
 #[derive(Debug, Default)]
 pub(super) struct Page {
     /// By the keys' places; empty until all have come.
     pub(super) looks: Vec<Look>,
-    /// MEMORY USAGE and TYPE, of a batch that is looked at before it is read.
-    pub(super) inspected: Vec<(Option<u64>, Vec<u8>)>,
+    /// By the keys' places, of a batch that is looked at before it is read.
+    pub(super) inspected: Vec<Inspected>,
     pub(super) is_whole: bool,
 }
 
