@@ -195,11 +195,12 @@ impl Connection {
 
     /// [`Connection::drive`], once.
     pub fn poll_drive(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Lost>> {
-        let sent = self.poll_send(cx)?;
+        let sent = self.poll_send(cx);
         let mut room = self.incoming.room();
         let read = pin!(self.stream.read_buf(&mut room)).poll(cx);
         match read {
-            Poll::Ready(Ok(0)) => Poll::Ready(Err(Lost::Closed)),
+            Poll::Ready(Ok(0)) => Poll::Ready(Err(sent.err().map_or(Lost::Closed, Lost::Io))),
+            // Also where no more can be sent: what the server said last tells why.
             Poll::Ready(Ok(bytes)) => {
                 if let Some(hold) = &self.brake {
                     hold.brake.moved(bytes, Instant::now());
@@ -207,7 +208,7 @@ impl Connection {
                 Poll::Ready(Ok(()))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error.into())),
-            Poll::Pending if sent => Poll::Ready(Ok(())),
+            Poll::Pending if sent? => Poll::Ready(Ok(())),
             Poll::Pending => Poll::Pending,
         }
     }

@@ -236,20 +236,25 @@ impl Cluster {
     /// Waits until every running node agrees that all is well.
     pub(crate) fn settle(&self) {
         let mut connections: Vec<(Arc<Node>, Connection)> = Vec::new();
-        wait::until("the cluster is whole for all of its nodes", || {
-            let running = self.running();
-            if connections.len() != running.len() {
-                let opened: Option<Vec<_>> = running
-                    .into_iter()
-                    .map(|node| {
-                        let connection = node.try_connection(0).ok()?;
-                        Some((node, connection))
-                    })
-                    .collect();
-                connections = opened?;
-            }
-            self.is_settled(&mut connections).then_some(())
-        });
+        // A vote that is missed is held again after ten seconds.
+        wait::within(
+            2 * wait::SOON,
+            "the cluster is whole for all of its nodes",
+            || {
+                let running = self.running();
+                if connections.len() != running.len() {
+                    let opened: Option<Vec<_>> = running
+                        .into_iter()
+                        .map(|node| {
+                            let connection = node.try_connection(0).ok()?;
+                            Some((node, connection))
+                        })
+                        .collect();
+                    connections = opened?;
+                }
+                self.is_settled(&mut connections).then_some(())
+            },
+        );
     }
 
     /// Waits until every replica has all that its master has, and every node tells clients of it: not before it has heard of the

@@ -28,6 +28,7 @@ fn bash_offers(line: &[&str]) -> Vec<String> {
         .args(["--norc", "-c", ASK, "bash"])
         .args(line)
         .env("SCRIPT", script(&[]))
+        .env("LC_ALL", "C")
         .output()
         .unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);

@@ -352,7 +352,7 @@ fn the_first_signal_drains_what_is_in_flight() {
 fn the_second_signal_aborts() {
     let (source, target) = pair(20_000);
     let proxy = Proxy::to(&target.address());
-    let running = riot([
+    let mut running = riot([
         "replicate".into(),
         source.uri(),
         proxy.address(),
@@ -368,7 +368,7 @@ fn the_second_signal_aborts() {
     proxy.stall(Direction::Up);
     proxy.stall(Direction::Down);
     running.signal("INT");
-    wait::pause(Duration::from_millis(300));
+    running.wait_for("stopping: ");
     running.signal("INT");
     let output = running.finish().exits(130);
     assert!(output.elapsed < Duration::from_secs(20), "{output}");

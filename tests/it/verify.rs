@@ -261,7 +261,7 @@ fn replicate_verifies_what_it_wrote() {
     data::fill_mixed(&source, "mixed:", 2000);
     let slow = Proxy::to(&target.address());
     let running = riot(["replicate".into(), source.uri(), slow.address()])
-        .words(["--rate", "4000", "--rounds", "1"])
+        .words(["--rate", "1000", "--rounds", "1"])
         .spawn();
     // Someone deletes what has just arrived, and it is not written again.
     wait::until("keys have arrived", || {

@@ -297,7 +297,7 @@ fn what_may_have_been_added_already_is_not_added_again() {
         source.tell(command);
         let to_target = Proxy::to(&target.address());
         // The write arrives, its answer does not.
-        to_target.delay(Direction::Down, Duration::from_millis(300));
+        to_target.delay(Direction::Down, Duration::from_secs(1));
         let running = riot(["replicate".into(), source.uri(), to_target.address()])
             .words(["--type", "struct", "--report", "json"])
             .words(words)

@@ -51,6 +51,8 @@ fn slots_move_and_a_node_joins_on_the_target_under_load(version: Version) {
 
 /// Keys a second in the snapshots during which slots move.
 const RATE: &str = "5000";
+/// The same where many slots move.
+const LONG_RATE: &str = "2000";
 
 /// Slots move on one of the sides in the middle of a snapshot: from the first node to the last, and from that to the second.
 fn during_a_snapshot(side: for<'a> fn(&'a Cluster, &'a Cluster) -> &'a Cluster) {
@@ -59,7 +61,9 @@ fn during_a_snapshot(side: for<'a> fn(&'a Cluster, &'a Cluster) -> &'a Cluster) 
     data::fill_every_type(&source, 0);
     data::fill_slots(&source);
     data::fill_mixed(&source, "mixed:", size().cluster_snapshot);
-    let running = replicate(&source, &target).words(["--rate", RATE]).spawn();
+    let running = replicate(&source, &target)
+        .words(["--rate", LONG_RATE])
+        .spawn();
     wait::until("some keys have arrived", || {
         (target.count() > 1000).then_some(())
     });

@@ -47,7 +47,7 @@ fn a_copy_that_was_killed_goes_on_in_the_database_where_it_was() {
     for signal in ["KILL", "TERM"] {
         let (source, target) = filled();
         let kept = Kept {
-            folder: tempfile::tempdir().unwrap(),
+            folder: crate::state::folder_in_memory(),
         };
         let running = kept.riot(&source, &target).spawn();
         wait::until("the second database is under way", || {

@@ -218,7 +218,7 @@ impl World {
             script = script.replace(named.name, address(store.as_ref()).as_str());
         }
         for (told, real) in &self.ports {
-            script = script.replace(told, real);
+            script = renamed(&script, told, real);
         }
         script
     }
@@ -230,7 +230,7 @@ impl World {
             told = told.replace(&address(store.as_ref()), named.name);
         }
         for (name, real) in &self.ports {
-            told = told.replace(real, name);
+            told = renamed(&told, real, name);
         }
         told.replace(&self.path("etc/riot/"), "/etc/riot/")
     }
@@ -238,6 +238,12 @@ impl World {
     fn path(&self, name: &str) -> String {
         format!("{}/{name}", self.folder().display())
     }
+}
+
+/// Puts one number in the place of another, and leaves longer ones alone.
+fn renamed(text: &str, from: &str, to: &str) -> String {
+    let form = regex::Regex::new(&format!(r"\b{}\b", regex::escape(from))).unwrap();
+    form.replace_all(text, regex::NoExpand(to)).into_owned()
 }
 
 impl Drop for World {

@@ -138,7 +138,7 @@ fn what_compresses_well_is_read_in_chunks_too() {
 fn a_key_that_goes_while_it_is_read_is_gone() {
     let (source, target) = pair(Version::Redis70, Version::Redis70);
     let to_source = Proxy::to(&source.address());
-    to_source.delay(Direction::Up, Duration::from_millis(100));
+    to_source.delay(Direction::Up, Duration::from_millis(300));
     let port = to_source.address().rsplit(':').next().unwrap().parse();
     let port = port.unwrap();
     let terms = terms(&source, &target);
