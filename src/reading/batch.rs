@@ -108,6 +108,11 @@ impl Run {
     }
 
     /// The last answer for a key.
+    /// Whether it has several answers of each key.
+    pub(super) fn is_of_several(&self) -> bool {
+        self.width > 1
+    }
+
     fn ends_with(&self, column: Column) -> bool {
         self.columns.get(self.width - 1) == Some(&column)
     }
@@ -144,7 +149,7 @@ pub(crate) struct Batch {
     /// Values that came before what tells whether they count.
     pub(super) held: Vec<Option<Span>>,
     pub(super) held_bytes: usize,
-    /// Each value is held until its expiry was asked again, and no longer.
+    /// A value is held until its expiry was asked again.
     pub(super) asks_again: bool,
     /// Its values are longer than was predicted: they are not asked for before their expiries.
     pub(super) is_longer: bool,

@@ -163,8 +163,8 @@ impl Batch {
         self.keyspace = format!("db{}:", dialect.database);
     }
 
-    /// Strings, each between what is asked of it before and after: one MGET for all, in a cluster for those that follow each
-    /// other and have one slot, and GET for the others.
+    /// Strings, each between what is asked of it before and after: one MGET for all in a transaction, in a cluster for those that
+    /// follow each other and have one slot, and GET for the others.
     fn encode_texts(
         &mut self,
         dialect: Dialect,
@@ -182,7 +182,10 @@ impl Batch {
         let groups = slots.chunk_by(|one, other| one == other).map(<[u16]>::len);
         let groups = groups.chain((!dialect.cluster).then_some(keys));
         for count in groups {
-            if dialect.cluster && (count == 1 || self.asking) {
+            // Without MULTI, values that come together would all be held until their expiries have been asked again.
+            if (dialect.cluster && (count == 1 || self.asking))
+                || (!dialect.cluster && self.asks_again)
+            {
                 alone += count;
             } else {
                 self.encode_singles(out, [before, after], first - alone, alone);

@@ -5,7 +5,7 @@
 //! the other order, as each can be passed on when it has come.
 
 use super::answer::{Answer, Found};
-use super::batch::{Batch, Column, NO_EXPIRY, NO_KEY, Road};
+use super::batch::{Batch, Column, NO_EXPIRY, NO_KEY, Road, Run};
 use crate::entry::{Key, Millis};
 use crate::error::Lost;
 use crate::wire::{Connection, Span};
@@ -63,7 +63,10 @@ impl Batch {
 
     /// Whether what was read so far may leave the read buffer while the batch goes on: it was taken, or does not count.
     pub(crate) fn is_streaming(&self) -> bool {
-        let holds = if self.asks_again {
+        // Where each value is asked for between its expiries, it is let go of before the next one comes.
+        let run = self.runs.get(self.run);
+        let one_by_one = self.asks_again && run.is_none_or(Run::is_of_several);
+        let holds = if one_by_one {
             self.held.iter().any(Option::is_some)
         } else {
             !self.held.is_empty()

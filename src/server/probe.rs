@@ -344,6 +344,9 @@ impl Probe<'_> {
             if needs.multi && !profile.multi {
                 self.denied.push("MULTI");
             }
+            if needs.reads && needs.texts && !profile.multi {
+                self.need("GET", &["GET", KEY]).await?;
+            }
         }
         Ok(())
     }

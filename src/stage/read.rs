@@ -419,12 +419,17 @@ impl ReadLane {
             };
             let answer = head.accept(token, &pipe.connection)?;
             pipe.answers.extend(head.take_together());
-            let found = matches!(answer, Answer::Found(_)) || head.is_void();
+            // The long value that was waited for has come, or does not count.
+            let (met, streaming) = (
+                answer != Answer::Part || head.is_void(),
+                head.is_streaming(),
+            );
             if answer != Answer::Part {
                 pipe.answers.push(answer);
             }
-            if found
+            if met
                 && let Some(lease) = pipe.prepaid.take()
+                && streaming
                 && self.settle(pipe, Some(lease)).await.is_err()
             {
                 return Ok(Err(Abandoned));

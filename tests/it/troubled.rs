@@ -21,7 +21,7 @@ fn overfill(server: &Server) {
 }
 
 fn a_full_source_is_copied_and_compared(version: Version) {
-    let (source, target) = (Server::start(version), Server::start(Version::Redis70));
+    let (source, target) = (Server::start(version), Server::start(version));
     data::fill_every_type(&source, 0);
     data::fill_mixed(&source, "mixed:", 20_000);
     overfill(&source);
@@ -211,5 +211,66 @@ fn one_huge_field_among_small_ones_goes_in_chunks() {
             data::assert_same(&source, &target);
         }
         target.tell("FLUSHALL");
+    }
+}
+
+#[test]
+fn long_values_without_transactions_stay_within_the_budget() {
+    for full in [true, false] {
+        let source = Server::with(Version::Redis70)
+            .acl("user default on nopass ~* &* +@all\nuser some on >secret ~* &* +@all -multi -exec\n")
+            .start();
+        let target = Server::start(Version::Redis70);
+        let mut c = source.connection();
+        let mut pipe = redis::pipe();
+        for number in 0..4000 {
+            let text = match number {
+                0..2000 => data::text(number, 100),
+                _ if number % 100 == 0 => data::text(number, 3 << 20),
+                _ if number % 10 == 0 => data::text(number, 90_000),
+                _ => data::text(number, 100),
+            };
+            pipe.cmd("SET")
+                .arg(format!("item:{number}"))
+                .arg(text)
+                .ignore();
+            if number % 3 == 0 {
+                pipe.cmd("PEXPIRE").arg(format!("item:{number}"));
+                pipe.arg(86_400_000 + number).ignore();
+            }
+        }
+        for number in 0..200 {
+            let key = format!("hash:{number}");
+            pipe.cmd("HSET").arg(key).arg("field");
+            pipe.arg(data::text(
+                number,
+                if number % 10 == 7 { 1 << 20 } else { 50 },
+            ))
+            .ignore();
+        }
+        pipe.exec(&mut c).unwrap();
+        let mut from = source.uri();
+        if full {
+            overfill(&source);
+        } else {
+            from = from.replace("redis://", "redis://some:secret@");
+        }
+        for carriage in ["auto", "dump"] {
+            let output = riot(["replicate".into(), from.clone(), target.uri()])
+                .words([
+                    "--compare",
+                    "full",
+                    "--mem-budget",
+                    "16MB",
+                    "--type",
+                    carriage,
+                ])
+                .run()
+                .exits(0);
+            let held = output.peak >> 20;
+            assert!(held < 16 + 16, "{held} MB\n{output}");
+            data::assert_same(&source, &target);
+            target.tell("FLUSHALL");
+        }
     }
 }
