@@ -107,12 +107,12 @@ impl Run {
         )
     }
 
-    /// The last answer for a key.
     /// Whether it has several answers of each key.
     pub(super) fn is_of_several(&self) -> bool {
         self.width > 1
     }
 
+    /// Whether this is the last answer for a key.
     fn ends_with(&self, column: Column) -> bool {
         self.columns.get(self.width - 1) == Some(&column)
     }
@@ -149,6 +149,8 @@ pub(crate) struct Batch {
     /// Values that came before what tells whether they count.
     pub(super) held: Vec<Option<Span>>,
     pub(super) held_bytes: usize,
+    /// It is one transaction.
+    pub(super) in_multi: bool,
     /// A value is held until its expiry was asked again.
     pub(super) asks_again: bool,
     /// Its values are longer than was predicted: they are not asked for before their expiries.
@@ -199,6 +201,7 @@ impl Batch {
             kinds: Vec::new(),
             held: Vec::new(),
             held_bytes: 0,
+            in_multi: false,
             asks_again: false,
             is_longer: false,
             clock: 0,
@@ -270,6 +273,7 @@ impl Batch {
         self.kinds.clear();
         self.held.clear();
         self.held_bytes = 0;
+        self.in_multi = false;
         self.unsure.clear();
         self.together.clear();
         self.void = false;
@@ -405,12 +409,15 @@ impl Batch {
             Column::Kind | Column::Memory | Column::Payload | Column::Single if is_away(error) => {
                 // The server cannot answer now, whatever it is asked.
                 self.refusal.get_or_insert(text);
+                if column == Column::Kind {
+                    self.kinds.push(b"none".to_vec());
+                }
                 Answer::Part
             }
             Column::Kind => {
                 // A type that is not told is no reason to leave a key out: the read will say what is wrong.
                 tracing::debug!("TYPE: {text}");
-                if elsewhere {
+                if elsewhere || self.road == Road::Inspect {
                     self.unsure.push(row);
                 }
                 self.kinds.push(b"none".to_vec());

@@ -2,7 +2,7 @@
 //!
 //! A PTTL is what is left of a life when it is read, and TIME of the same transaction is read a little earlier. What the source's
 //! machine does between the two would shorten the life, so TIME is read again behind the PTTLs. Without MULTI it is read behind
-//! all else.
+//! all else, and does not count for long values that have gone on by then.
 
 use super::batch::{Batch, Column};
 use crate::entry::Millis;
@@ -40,7 +40,8 @@ impl Batch {
     /// Nothing of its answers counts where its expiries are not exact.
     fn void_for_time(&mut self) {
         let late = if self.asks_again { LATE_APART } else { LATE };
-        if self.clock_behind - self.clock > late && self.late < AGAIN {
+        let expire = self.expiries.iter().any(|expiry| *expiry >= 0);
+        if expire && self.clock_behind - self.clock > late && self.late < AGAIN {
             self.late += 1;
             self.void = true;
         }

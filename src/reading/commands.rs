@@ -124,6 +124,7 @@ impl Batch {
         if before.is_some() {
             self.expiries.reserve(keys);
         }
+        self.in_multi = multi;
         self.asks_again = !multi && after.is_some();
         if !multi || after.is_some() {
             self.held = vec![None; keys];

@@ -1,5 +1,6 @@
 //! What a server can do that is read, and what is asked of it.
 
+use super::batch::Batch;
 use crate::config::Carriage;
 use crate::entry::Millis;
 
@@ -37,9 +38,9 @@ pub struct Dialect {
 impl Dialect {
     /// Whether a batch was refused only because it was a transaction: a server that is over its `maxmemory` and may not evict
     /// queues nothing, not even reads. From then on they go without.
-    pub(crate) fn does_without_multi(&mut self, refusal: &str) -> bool {
-        let does = self.multi && !self.cluster && refusal.starts_with("OOM");
-        if does {
+    pub(crate) fn does_without_multi(&mut self, batch: &Batch, refusal: &str) -> bool {
+        let does = batch.in_multi && refusal.starts_with("OOM");
+        if does && self.multi {
             tracing::debug!("a transaction of reads was refused: {refusal}; without, from now on");
             self.multi = false;
         }

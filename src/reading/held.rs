@@ -100,7 +100,8 @@ impl Batch {
             Road::Texts | Road::Doubts => Some(b"string".to_vec()),
             _ => self.kind(row).map(<[u8]>::to_vec),
         };
-        let known = row >= self.settled && row < self.keys.len();
+        // Once an answer was refused, types are not all there.
+        let known = row >= self.settled && row < self.keys.len() && self.refusal.is_none();
         known.then(|| (self.keys.remove(row), kind))
     }
 

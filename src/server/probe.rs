@@ -332,7 +332,10 @@ impl Probe<'_> {
                 let queued = self.tried(&["PING"]).await?;
                 self.tried(&["DISCARD"]).await?;
                 profile.multi = self.tried(&["EXEC"]).await? != Tried::Denied;
-                if !needs.multi && matches!(queued, Tried::Said(said) if said.starts_with("OOM")) {
+                if !needs.multi
+                    && !needs.cluster
+                    && matches!(queued, Tried::Said(said) if said.starts_with("OOM"))
+                {
                     warn!(
                         "{} {}: it is full (maxmemory) and takes no transactions: value and expiry of a key are read one after the other",
                         self.side(),

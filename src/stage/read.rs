@@ -396,7 +396,7 @@ impl ReadLane {
                 head.meet(partial);
                 let (streaming, void) = (head.is_streaming(), head.is_void());
                 if self.is_oversize(partial, head) {
-                    pipe.oversize = true;
+                    pipe.oversize = partial;
                     let why = "a value is larger than --big-key: it is read in chunks";
                     return Err(Lost::Io(std::io::Error::other(why)));
                 }
@@ -411,9 +411,16 @@ impl ReadLane {
                 } else if streaming
                     && pipe.connection.is_crowded()
                     && (void || !pipe.answers.is_empty())
-                    && self.settle(pipe, None).await.is_err()
                 {
-                    return Ok(Err(Abandoned));
+                    // A share that is left is of a value among the answers: there were none when it was taken.
+                    let lease = if pipe.answers.is_empty() {
+                        None
+                    } else {
+                        pipe.prepaid.take()
+                    };
+                    if self.settle(pipe, lease).await.is_err() {
+                        return Ok(Err(Abandoned));
+                    }
                 }
                 return Ok(Ok(()));
             };
@@ -428,8 +435,8 @@ impl ReadLane {
                 pipe.answers.push(answer);
             }
             if met
-                && let Some(lease) = pipe.prepaid.take()
                 && streaming
+                && let Some(lease) = pipe.prepaid.take()
                 && self.settle(pipe, Some(lease)).await.is_err()
             {
                 return Ok(Err(Abandoned));
@@ -442,8 +449,9 @@ impl ReadLane {
     async fn finish(&mut self, pipe: &mut ReadPipe) -> Result<(), Abandoned> {
         let refusal = pipe.flying.front_mut().and_then(Batch::take_refusal);
         let void = pipe.flying.front().is_some_and(Batch::is_void);
+        let lease = pipe.prepaid.take();
         if refusal.is_none() && !void {
-            self.settle(pipe, None).await?;
+            self.settle(pipe, lease).await?;
         }
         let Some(batch) = pipe.flying.pop_front() else {
             return Ok(());
@@ -461,7 +469,7 @@ impl ReadLane {
         self.context.stats.latency(Side::Source, command, took, 1);
         if let Some(refusal) = refusal {
             pipe.void();
-            if pipe.dialect.does_without_multi(&refusal)
+            if pipe.dialect.does_without_multi(&batch, &refusal)
                 || self.waits_for_source(pipe, refusal.as_bytes()).await
             {
                 pipe.waiting.again(batch);

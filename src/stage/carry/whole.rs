@@ -157,7 +157,6 @@ impl CarryLane {
     }
 }
 
-/// One token of an answer; a long value is not copied.
 /// What TIME says, in milliseconds; `None`: an error.
 async fn time(source: &mut Connection) -> Result<Option<i64>, Lost> {
     if let Answer::Error(_) = answer(source).await? {
@@ -174,6 +173,7 @@ async fn time(source: &mut Connection) -> Result<Option<i64>, Lost> {
         .map(|(seconds, micros)| seconds * 1000 + micros / 1000))
 }
 
+/// One token of an answer; a long value is not copied.
 async fn answer(connection: &mut Connection) -> Result<Answer, Lost> {
     let limit = connection.limit();
     loop {

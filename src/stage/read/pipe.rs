@@ -30,7 +30,7 @@ pub(super) struct ReadPipe {
     pub(super) answers: Vec<Answer>,
     pub(super) prepaid: Option<Lease>,
     /// A string has begun to arrive that is to be read in chunks.
-    pub(super) oversize: bool,
+    pub(super) oversize: Option<usize>,
     /// Since when the node answers that it cannot answer.
     pub(super) away: Option<Instant>,
     pub(super) backoff: Backoff,
@@ -55,7 +55,7 @@ impl ReadPipe {
             asked: 0,
             answers: Vec::new(),
             prepaid: None,
-            oversize: false,
+            oversize: None,
             away: None,
             backoff: Backoff::default(),
             heard: Instant::now(),

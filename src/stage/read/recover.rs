@@ -203,8 +203,8 @@ impl ReadLane {
         let Some(pipe) = pipes.get_mut(place) else {
             return Ok(());
         };
-        if std::mem::take(&mut pipe.oversize) {
-            return self.weigh_again(pipes, place).await;
+        if let Some(length) = pipe.oversize.take() {
+            return self.weigh_again(pipes, place, length).await;
         }
         let mut flying = pipe.lost();
         if self.context.is_lost(Side::Source) {
@@ -245,31 +245,39 @@ impl ReadLane {
 
     /// A value is too large to be taken as it comes: it goes by its type's commands whatever MEMORY USAGE says, which looks at a
     /// few elements only. With it goes the connection, and all else that was asked there is looked at.
-    async fn weigh_again(&mut self, pipes: &mut Vec<ReadPipe>, place: usize) -> Result<(), End> {
+    async fn weigh_again(
+        &mut self,
+        pipes: &mut Vec<ReadPipe>,
+        place: usize,
+        length: usize,
+    ) -> Result<(), End> {
         let Some(pipe) = pipes.get_mut(place) else {
             return Ok(());
         };
         debug!("a value is larger than --big-key: it is read in chunks, on another connection");
         let mut flying = pipe.lost();
-        if let Some(head) = flying.front_mut()
-            && let Some((key, kind)) = head.take_large()
-        {
-            self.take_by_type(key, kind.as_deref());
-        }
+        let large = flying.front_mut().and_then(Batch::take_large);
         let keys: Vec<Key> = flying.into_iter().flat_map(Batch::into_unsettled).collect();
         match pipe.node.link().open().await {
             Ok(new) => pipe.connection = new,
-            Err(RunError::Left { .. }) => {
-                self.astray.extend(keys);
-                let pipe = pipes.swap_remove(place);
-                self.abandon(pipe);
-                return Ok(());
-            }
             Err(error) => {
                 self.astray.extend(keys);
+                self.astray.extend(large.map(|(key, _)| key));
+                if let RunError::Left { .. } = error {
+                    let pipe = pipes.swap_remove(place);
+                    self.abandon(pipe);
+                    return Ok(());
+                }
                 self.context.give_up(error);
                 return Err(End::Lost);
             }
+        }
+        if let Some((key, kind)) = large {
+            // Those like it are looked at before they are read.
+            self.shapes
+                .learn(&key, kind.as_deref() == Some(b"string"), length);
+            self.shapes.weigh(&key, length as u64);
+            self.take_by_type(key, kind.as_deref());
         }
         if let Some(follow) = &self.context.follow
             && !self.home.nodes.is_cluster()

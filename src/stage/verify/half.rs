@@ -142,7 +142,7 @@ impl Half {
             }
             let held = answer == Answer::Part && !head.is_void();
             note(answer, head, page, connection);
-            if !held && self.lease.take().is_some() && head.is_streaming() {
+            if !held && head.is_streaming() && self.lease.take().is_some() {
                 // The digest is all that is kept of a long value.
                 connection.release();
             }
@@ -174,6 +174,7 @@ impl Half {
         sheets: &mut BTreeMap<u64, Sheet>,
     ) -> Result<(), Lost> {
         connection.release();
+        self.lease = None;
         let Some((number, mut batch)) = self.flying.pop_front() else {
             return Ok(());
         };
@@ -194,7 +195,7 @@ impl Half {
         let refusal = batch.take_refusal();
         if refusal
             .as_ref()
-            .is_some_and(|refusal| self.dialect.does_without_multi(refusal))
+            .is_some_and(|refusal| self.dialect.does_without_multi(&batch, refusal))
         {
             self.ask(number, batch, connection);
             return Ok(());
