@@ -276,9 +276,8 @@ impl Behaviour for Source {
                 answer
             }
             b"GET" if self.dice.below(8) == 0 => b"-WRONGTYPE no string\r\n".to_vec(),
-            b"GET" => bulk(value.as_bytes()),
             b"DUMP" if self.dice.falls(100) => b"-LOADING once\r\n".to_vec(),
-            b"DUMP" => bulk(value.as_bytes()),
+            b"GET" | b"DUMP" => bulk(value.as_bytes()),
             other => panic!("{}", other.escape_ascii()),
         })
     }
