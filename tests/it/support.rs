@@ -92,7 +92,7 @@ fn the_proxy_delays_each_direction_and_keeps_the_bandwidth() {
     let rate = BYTES as f64 / started.elapsed().as_secs_f64() / 1e6;
     eprintln!("{rate:.0} MB/s both ways with a round trip of {round_trip:?}");
     // A sleep for each chunk would give 256 KB in 50 ms: 5 MB/s.
-    assert!(rate > 15.0, "{rate:.0} MB/s");
+    assert!(rate > 50.0, "{rate:.0} MB/s");
     assert!(proxy.bytes(Direction::Up) > BYTES as u64 && proxy.connections() == 1);
 }
 

@@ -108,7 +108,7 @@ fn a_source_user_that_may_only_read() {
         let (wanted, found) = (data::snapshot(&source, 0), data::snapshot(&target, 0));
         let times = data::delivery_times(&wanted).into_iter();
         for (wanted, found) in times.zip(data::delivery_times(&found)) {
-            assert!((wanted - found).abs() < 1000, "{wanted}, {found}\n{output}");
+            assert!((wanted - found).abs() < 100, "{wanted}, {found}\n{output}");
         }
         let wrong = super::differences(
             data::without_delivery_times(wanted),
