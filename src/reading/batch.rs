@@ -149,8 +149,6 @@ pub(crate) struct Batch {
     /// Values that came before what tells whether they count.
     pub(super) held: Vec<Option<Span>>,
     pub(super) held_bytes: usize,
-    /// It is one transaction.
-    pub(super) in_multi: bool,
     /// A value is held until its expiry was asked again.
     pub(super) asks_again: bool,
     /// Its values are longer than was predicted: they are not asked for before their expiries.
@@ -201,7 +199,6 @@ impl Batch {
             kinds: Vec::new(),
             held: Vec::new(),
             held_bytes: 0,
-            in_multi: false,
             asks_again: false,
             is_longer: false,
             clock: 0,
@@ -261,6 +258,11 @@ impl Batch {
         self.kinds.get(row).map(Vec::as_slice)
     }
 
+    /// Whether it was sent as one transaction.
+    pub(super) fn is_transaction(&self) -> bool {
+        self.runs.iter().any(|run| run.is(Column::Executed))
+    }
+
     /// As if nothing had been sent; keys that are settled are left out.
     pub(super) fn begin(&mut self) {
         self.keys.drain(..self.settled.min(self.keys.len()));
@@ -273,7 +275,6 @@ impl Batch {
         self.kinds.clear();
         self.held.clear();
         self.held_bytes = 0;
-        self.in_multi = false;
         self.unsure.clear();
         self.together.clear();
         self.void = false;
@@ -461,21 +462,6 @@ impl Batch {
         } else {
             Answer::Part
         }
-    }
-
-    pub(super) fn expiry(&self, row: usize) -> Millis {
-        self.expiries.get(row).copied().unwrap_or(NO_EXPIRY)
-    }
-
-    pub(super) fn value(&mut self, row: usize, span: Span) -> Answer {
-        if self.unsure.contains(&row) {
-            return Answer::Torn(row);
-        }
-        if row < self.held.len() {
-            self.hold(row, span);
-            return Answer::Part;
-        }
-        self.found(row, span, self.expiry(row))
     }
 
     /// Answers that the last token completed, beside its own.

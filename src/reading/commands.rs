@@ -108,8 +108,7 @@ impl Batch {
             self.expect(Column::Executed, 1);
         }
         if clock {
-            out.words(&[b"TIME"]);
-            self.expect(Column::Clock, 3);
+            self.encode_time(Column::Clock, out);
         }
         if self.presumes || asks_databases {
             self.encode_keyspace(dialect, out);
@@ -124,7 +123,6 @@ impl Batch {
         if before.is_some() {
             self.expiries.reserve(keys);
         }
-        self.in_multi = multi;
         self.asks_again = !multi && after.is_some();
         if !multi || after.is_some() {
             self.held = vec![None; keys];
@@ -132,8 +130,7 @@ impl Batch {
         // PTTLs count from TIME: within one transaction they come before what takes its time, and TIME again tells what they took.
         let before = if multi && clock {
             self.each(out, before.as_slice(), 0, keys);
-            out.words(&[b"TIME"]);
-            self.expect(Column::ClockBehind, 3);
+            self.encode_time(Column::ClockBehind, out);
             None
         } else {
             before
@@ -147,8 +144,7 @@ impl Batch {
             self.each(out, &questions.collect::<Vec<_>>(), 0, keys);
         }
         if clock && !multi {
-            out.words(&[b"TIME"]);
-            self.expect(Column::ClockBehind, 3);
+            self.encode_time(Column::ClockBehind, out);
         }
         if multi {
             out.words(&[b"EXEC"]);
@@ -156,6 +152,11 @@ impl Batch {
             // Nothing had an expiry before, and nothing has one now.
             self.encode_keyspace(dialect, out);
         }
+    }
+
+    fn encode_time(&mut self, column: Column, out: &mut Outgoing) {
+        out.words(&[b"TIME"]);
+        self.expect(column, 3);
     }
 
     fn encode_keyspace(&mut self, dialect: Dialect, out: &mut Outgoing) {

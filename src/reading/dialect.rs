@@ -39,7 +39,7 @@ impl Dialect {
     /// Whether a batch was refused only because it was a transaction: a server that is over its `maxmemory` and may not evict
     /// queues nothing, not even reads. From then on they go without.
     pub(crate) fn does_without_multi(&mut self, batch: &Batch, refusal: &str) -> bool {
-        let does = batch.in_multi && refusal.starts_with("OOM");
+        let does = batch.is_transaction() && refusal.starts_with("OOM");
         if does && self.multi {
             tracing::debug!("a transaction of reads was refused: {refusal}; without, from now on");
             self.multi = false;

@@ -74,6 +74,21 @@ impl Batch {
         self.void || (!holds && self.refusal.is_none())
     }
 
+    pub(super) fn expiry(&self, row: usize) -> Millis {
+        self.expiries.get(row).copied().unwrap_or(NO_EXPIRY)
+    }
+
+    pub(super) fn value(&mut self, row: usize, span: Span) -> Answer {
+        if self.unsure.contains(&row) {
+            return Answer::Torn(row);
+        }
+        if row < self.held.len() {
+            self.hold(row, span);
+            return Answer::Part;
+        }
+        self.found(row, span, self.expiry(row))
+    }
+
     /// A value waits.
     pub(super) fn hold(&mut self, row: usize, span: Span) {
         if let Some(held) = self.held.get_mut(row) {

@@ -17,7 +17,6 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use self::pipe::ReadPipe;
-use self::weigh::First;
 use super::Context;
 use super::pipes::{Home, any_moved};
 use crate::clock;
@@ -32,8 +31,7 @@ use crate::reading::{
     Answer, BATCH_BYTES, BATCH_KEYS, Batch, LONG, LONG_EXTRA, Limits, Road, Waiting, batch_keys,
 };
 use crate::retry::Backoff;
-use crate::shape::{self, Shapes};
-use crate::slots::slot;
+use crate::shape::Shapes;
 use crate::stats::Wait;
 use crate::transform::Rename;
 use crate::window::{self, Window};
@@ -281,48 +279,6 @@ impl ReadLane {
         step
     }
 
-    fn take_in(&mut self, keys: Vec<Key>, pipes: &mut [ReadPipe]) {
-        let carriage = self.carriage();
-        let by_type = self.context.copies_by_type();
-        for mut key in keys {
-            shape::look(&mut key);
-            let place = match pipes.len() {
-                1 => 0,
-                _ => self.place(&key, pipes),
-            };
-            let Some(pipe) = pipes.get_mut(place) else {
-                // Its slot moved to a node that this lane does not know yet.
-                self.astray.push(key);
-                continue;
-            };
-            let bytes = key.name.len() + 64;
-            let guess = self.shapes.guess(&key);
-            let scout = self.inspection.scouts && pipe.sends_scout(&self.shapes);
-            match self.first(&key, by_type, guess, scout) {
-                First::Nothing if !by_type && self.context.packing().takes(guess, key.road) => {
-                    let value = usize::try_from(guess.bytes).unwrap_or(LONG);
-                    pipe.waiting.add(key, Road::Payloads, bytes + value);
-                }
-                First::Nothing => pipe.waiting.add_guessed(key, guess, carriage),
-                First::ByType => {
-                    let ticket = self.ticket(key, None);
-                    self.by_type.push(ticket);
-                }
-                First::Inspect => pipe.waiting.add(key, Road::Inspect, bytes),
-                First::Weigh => pipe.waiting.add(key, Road::Weigh, bytes),
-            }
-        }
-    }
-
-    fn place(&self, key: &Key, pipes: &[ReadPipe]) -> usize {
-        let reader = self.routes.reader(slot(&key.name));
-        let number = reader.map(|node| node.number());
-        let place = pipes
-            .iter()
-            .position(|pipe| Some(pipe.node.number()) == number);
-        place.unwrap_or(usize::MAX)
-    }
-
     /// Sends batches while the windows are open; a partial one only where the source would have nothing to do.
     fn fill(&mut self, pipes: &mut [ReadPipe]) {
         loop {
@@ -427,19 +383,15 @@ impl ReadLane {
             let answer = head.accept(token, &pipe.connection)?;
             pipe.answers.extend(head.take_together());
             // The long value that was waited for has come, or does not count.
-            let (met, streaming) = (
-                answer != Answer::Part || head.is_void(),
-                head.is_streaming(),
-            );
+            let met = answer != Answer::Part || head.is_void();
             if answer != Answer::Part {
                 pipe.answers.push(answer);
             }
-            if met
-                && streaming
-                && let Some(lease) = pipe.prepaid.take()
-                && self.settle(pipe, Some(lease)).await.is_err()
-            {
-                return Ok(Err(Abandoned));
+            if met && pipe.prepaid.is_some() && head.is_streaming() {
+                let lease = pipe.prepaid.take();
+                if self.settle(pipe, lease).await.is_err() {
+                    return Ok(Err(Abandoned));
+                }
             }
         }
         Ok(Ok(()))

@@ -277,7 +277,8 @@ impl ReadLane {
             self.shapes
                 .learn(&key, kind.as_deref() == Some(b"string"), length);
             self.shapes.weigh(&key, length as u64);
-            self.take_by_type(key, kind.as_deref());
+            let ticket = self.large(key, kind.as_deref());
+            self.by_type.push(ticket);
         }
         if let Some(follow) = &self.context.follow
             && !self.home.nodes.is_cluster()

@@ -329,10 +329,7 @@ impl ReadLane {
             let text = self.shapes.guess(&key).text;
             let bytes = usize::try_from(memory).unwrap_or(usize::MAX);
             self.shapes.learn(&key, text, bytes);
-            if let Some(follow) = &self.context.follow {
-                follow.changed.hold(&key);
-            }
-            return Some(self.ticket(key, kind));
+            return Some(self.large(key, kind));
         }
         let known = kind.filter(|kind| *kind != b"none");
         if self.context.copies_by_type() && known.is_some_and(|kind| kind != b"string") {

@@ -2,12 +2,14 @@
 
 use std::num::NonZeroU64;
 
+use super::pipe::ReadPipe;
 use super::{Abandoned, Inspection, ReadLane};
 use crate::config::Carriage;
-use crate::entry::Key;
+use crate::entry::{Entry, Key};
 use crate::queue::Lease;
-use crate::reading::{Batch, Road};
-use crate::shape::{Guess, Shapes};
+use crate::reading::{Batch, LONG, Road};
+use crate::shape::{self, Guess, Shapes};
+use crate::slots::slot;
 
 /// What is looked at of a key before it is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +44,49 @@ impl ReadLane {
         } else {
             Road::Payloads
         }
+    }
+
+    /// Keys come in: each goes to its node's pipe, to be looked at or read.
+    pub(super) fn take_in(&mut self, keys: Vec<Key>, pipes: &mut [ReadPipe]) {
+        let carriage = self.carriage();
+        let by_type = self.context.copies_by_type();
+        for mut key in keys {
+            shape::look(&mut key);
+            let place = match pipes.len() {
+                1 => 0,
+                _ => self.place(&key, pipes),
+            };
+            let Some(pipe) = pipes.get_mut(place) else {
+                // Its slot moved to a node that this lane does not know yet.
+                self.astray.push(key);
+                continue;
+            };
+            let bytes = key.name.len() + 64;
+            let guess = self.shapes.guess(&key);
+            let scout = self.inspection.scouts && pipe.sends_scout(&self.shapes);
+            match self.first(&key, by_type, guess, scout) {
+                First::Nothing if !by_type && self.context.packing().takes(guess, key.road) => {
+                    let value = usize::try_from(guess.bytes).unwrap_or(LONG);
+                    pipe.waiting.add(key, Road::Payloads, bytes + value);
+                }
+                First::Nothing => pipe.waiting.add_guessed(key, guess, carriage),
+                First::ByType => {
+                    let ticket = self.ticket(key, None);
+                    self.by_type.push(ticket);
+                }
+                First::Inspect => pipe.waiting.add(key, Road::Inspect, bytes),
+                First::Weigh => pipe.waiting.add(key, Road::Weigh, bytes),
+            }
+        }
+    }
+
+    fn place(&self, key: &Key, pipes: &[ReadPipe]) -> usize {
+        let reader = self.routes.reader(slot(&key.name));
+        let number = reader.map(|node| node.number());
+        let place = pipes
+            .iter()
+            .position(|pipe| Some(pipe.node.number()) == number);
+        place.unwrap_or(usize::MAX)
     }
 
     /// What is looked at of a key before it is read.
@@ -87,13 +132,12 @@ impl ReadLane {
         self.send_on(entries, Some(Lease::default())).await
     }
 
-    /// A key that is too large to be read at once.
-    pub(super) fn take_by_type(&mut self, key: Key, kind: Option<&[u8]>) {
+    /// A key that is too large to be read at once: it is copied by the commands of its type.
+    pub(super) fn large(&self, key: Key, kind: Option<&[u8]>) -> Entry {
         if let Some(follow) = &self.context.follow {
             follow.changed.hold(&key);
         }
-        let ticket = self.ticket(key, kind);
-        self.by_type.push(ticket);
+        self.ticket(key, kind)
     }
 
     /// Whether a value has begun to arrive that was thought to be smaller, and is to be read in chunks.

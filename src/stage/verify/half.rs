@@ -142,7 +142,8 @@ impl Half {
             }
             let held = answer == Answer::Part && !head.is_void();
             note(answer, head, page, connection);
-            if !held && head.is_streaming() && self.lease.take().is_some() {
+            if !held && self.lease.is_some() && head.is_streaming() {
+                self.lease = None;
                 // The digest is all that is kept of a long value.
                 connection.release();
             }
@@ -192,15 +193,11 @@ impl Half {
             return Ok(());
         };
         let page = page(self.side, sheet);
-        let refusal = batch.take_refusal();
-        if refusal
-            .as_ref()
-            .is_some_and(|refusal| self.dialect.does_without_multi(&batch, refusal))
-        {
-            self.ask(number, batch, connection);
-            return Ok(());
-        }
-        if let Some(refusal) = refusal {
+        if let Some(refusal) = batch.take_refusal() {
+            if self.dialect.does_without_multi(&batch, &refusal) {
+                self.ask(number, batch, connection);
+                return Ok(());
+            }
             let class = classify(refusal.as_bytes());
             self.context.stats.erred(self.side, class);
             if class == Class::Transient {
